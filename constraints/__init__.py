@@ -1,0 +1,1 @@
+"""Data: pins, clocks and board descriptions."""

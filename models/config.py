@@ -1,0 +1,273 @@
+"""What the Verilog is generated with: the dimensions of one core and of its host link."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import json
+import zlib
+
+from lamina.models.check import check_int, check_one_of
+
+__all__ = [
+    "BANKS",
+    "COUNTERS",
+    "MAX_PAYLOAD_BYTES",
+    "PROTOCOL_VERSION",
+    "Counter",
+    "DescriptorField",
+    "EventKind",
+    "HardwareConfig",
+    "LinkStatus",
+    "Opcode",
+    "Register",
+    "ResetRule",
+    "Space",
+    "StateRegion",
+]
+
+BANKS = ("inferred", "spram", "behavioural")
+PROTOCOL_VERSION = 1
+MAX_PAYLOAD_BYTES = 252
+"""Payload of one host frame [byte]: 256 less sequence number, opcode and CRC."""
+
+
+class ResetRule(enum.IntEnum):
+    """What a spike does to the membrane; the code that the layer descriptor carries."""
+
+    VALUE = 0
+    SUBTRACT = 1
+    SUBTRACT_DELAYED = 2
+
+    @property
+    def label(self) -> str:
+        """Name on the command line, e.g. ``subtract-delayed``."""
+        return self.name.lower().replace("_", "-")
+
+    @classmethod
+    def from_label(cls, label: str) -> ResetRule:
+        """Inverse of :attr:`label`; raises :class:`ValueError` naming the allowed ones."""
+        check_one_of("reset", label, tuple(rule.label for rule in cls))
+        return cls[label.upper().replace("-", "_")]
+
+
+class EventKind(enum.IntEnum):
+    """Kind of an event, on streams and in the top two bits of a host output word."""
+
+    SPIKE = 0
+    TICK = 1
+    CLEAR = 2
+
+
+class Space(enum.IntEnum):
+    """Address spaces of the core's request stream; weights of tier k are ``WEIGHTS + k``."""
+
+    REGISTERS = 0
+    DESCRIPTORS = 1
+    STATE = 2
+    WEIGHTS = 8
+
+
+class StateRegion(enum.IntEnum):
+    """Regions of the state memory: one row per group and region, one slot per lane."""
+
+    MEMBRANE = 0
+    DECAY = 1
+    BIAS = 2
+    THETA = 3
+    RESET = 4
+
+
+class DescriptorField(enum.IntEnum):
+    """16-bit words of a layer descriptor; word address = layer * 8 + field."""
+
+    AXONS = 0
+    GROUPS = 1
+    WEIGHT_BASE = 2
+    STATE_BASE = 3
+    SOURCE = 4
+    FLAGS = 5
+    LAST_LANES = 6
+
+
+class Register(enum.IntEnum):
+    """Word addresses in ``Space.REGISTERS``."""
+
+    ID = 0
+    VERSION = 1
+    CONFIG_LOW = 2
+    CONFIG_HIGH = 3
+    LAYERS = 4
+    INPUT_AXONS = 5
+    TIER_GATED = 6
+    TIER_FILL = 7
+    TIER_LOST = 8
+    CONTROL = 9
+    COUNTERS = 16
+
+
+class Counter(enum.IntEnum):
+    """32-bit counters; low word at ``COUNTERS + 2*k``, reading it latches the high word.
+
+    ``ACCESSES + tier`` counts the reads of each tier by the lanes.
+    """
+
+    CYCLES = 0
+    TICKS = 1
+    SPIKES_IN = 2
+    SOPS = 3
+    SPIKES_OUT = 4
+    DROPPED = 5
+    ACCESSES = 6
+
+
+COUNTERS = tuple(counter.name.lower() for counter in Counter if counter is not Counter.ACCESSES)
+
+
+class Opcode(enum.IntEnum):
+    """Requests of the host link; a reply carries ``opcode | 0x80``."""
+
+    HELLO = 0
+    STATUS = 1
+    WRITE = 2
+    READ = 3
+    EVENTS = 4
+    OUTPUT = 5
+
+
+class LinkStatus(enum.IntEnum):
+    """First payload byte of every reply."""
+
+    OK = 0
+    BUSY = 1
+    SEQUENCE = 2
+    OPCODE = 3
+    RANGE = 4
+    TIER_LOST = 5
+
+
+def _is_power_of_two(value: int) -> bool:
+    return value > 0 and value & (value - 1) == 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class HardwareConfig:
+    """Dimensions of one core.
+
+    Parameters
+    ----------
+    name : str
+        Verilog prefix and name of the design.
+    lanes : int
+        Accumulator datapaths, a power of two, 4..128.
+    tiers : tuple of int
+        Bits of a weight in each stacked bank, most significant slice first; 1..8 tiers, sum 2..16.
+    bank : str
+        ``inferred``, ``spram`` (``lanes * bits`` must be 16 in every tier) or ``behavioural``.
+    weight_words : int
+        Words in every tier, 16..65536.
+    axons : int
+        Largest number of input lines of a layer, a power of two, 16..16384 and >= ``2 * lanes``.
+    groups : int
+        Rows of neurons, a power of two, 2..1024: ``lanes * groups`` neurons.
+    layers : int
+        Descriptors, 1..16.
+    decay_bits : int
+        F of the leak ``(v * D) >> F``, 4..16.
+    state_bits : int
+        Membrane, threshold, bias and reset operands, 8..32.
+    acc_bits : int
+        Accumulators, ``state_bits + 1`` .. 40.
+    output_words : int
+        Output buffer of the host link, a power of two, 16..4096 [event].
+    """
+
+    name: str = "lamina"
+    lanes: int = 8
+    tiers: tuple[int, ...] = (2, 2, 2, 2)
+    bank: str = "inferred"
+    weight_words: int = 16384
+    axons: int = 1024
+    groups: int = 32
+    layers: int = 4
+    decay_bits: int = 8
+    state_bits: int = 16
+    acc_bits: int = 18
+    output_words: int = 512
+
+    def __post_init__(self):
+        if not self.name.isidentifier():
+            raise ValueError(f"name must be a Verilog identifier, not {self.name!r}")
+        check_int("lanes", self.lanes, 4, 128)
+        check_one_of("bank", self.bank, BANKS)
+        self._check_tiers()
+        check_int("weight_words", self.weight_words, 16, 65536)
+        check_int("axons", self.axons, max(16, 2 * self.lanes), 16384)
+        check_int("groups", self.groups, 2, 1024)
+        check_int("layers", self.layers, 1, 16)
+        check_int("decay_bits", self.decay_bits, 4, 16)
+        check_int("state_bits", self.state_bits, 8, 32)
+        check_int("acc_bits", self.acc_bits, self.state_bits + 1, 40)
+        check_int("output_words", self.output_words, 16, 4096)
+        for name in ("lanes", "axons", "groups", "output_words"):
+            if not _is_power_of_two(getattr(self, name)):
+                raise ValueError(f"{name} must be a power of two, not {getattr(self, name)}")
+        if self.neurons > 16384:
+            raise ValueError(f"lanes * groups must be at most 16384, not {self.neurons}")
+        if self.neurons > self.axons:
+            raise ValueError(f"axons must be at least lanes * groups = {self.neurons}, "
+                             f"not {self.axons}")
+
+    def _check_tiers(self):
+        if not isinstance(self.tiers, tuple):
+            raise TypeError(f"tiers must be a tuple, not {self.tiers!r}")
+        check_int("number of tiers", len(self.tiers), 1, 8)
+        for bits in self.tiers:
+            check_int("bits of a tier", bits, 1, 16)
+        check_int("sum of tiers", sum(self.tiers), 2, 16)
+        if self.bank == "spram" and any(self.lanes * bits != 16 for bits in self.tiers):
+            raise ValueError("tiers must hold lanes * bits = 16 bits each in SPRAM banks, "
+                             f"not {self.tiers} with {self.lanes} lanes")
+
+    @property
+    def weight_bits(self) -> int:
+        """Stored bits of a weight."""
+        return sum(self.tiers)
+
+    @property
+    def neurons(self) -> int:
+        """Neurons that the state memory holds."""
+        return self.lanes * self.groups
+
+    @property
+    def slot_bits(self) -> int:
+        """Width of one lane's slot in the state memory: membrane or decay constant."""
+        return max(self.state_bits, self.decay_bits + 1)
+
+    @property
+    def slot_chunks(self) -> int:
+        """16-bit host words per state slot."""
+        return -(-self.slot_bits // 16)
+
+    def tier_chunks(self, tier: int) -> int:
+        """16-bit host words per weight word of `tier`, a power of two."""
+        words = -(-self.lanes * self.tiers[tier] // 16)
+        return 1 << (words - 1).bit_length()
+
+    @property
+    def fingerprint(self) -> int:
+        """CRC-32 of the configuration without its name; the core answers it to the driver."""
+        fields = json.loads(self.to_json())
+        del fields["name"]
+        return zlib.crc32(json.dumps(fields, sort_keys=True).encode())
+
+    def to_json(self) -> str:
+        """Stable JSON text, the same bytes for equal configurations."""
+        return json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> HardwareConfig:
+        """Inverse of :meth:`to_json`; validates like the constructor."""
+        fields = json.loads(text)
+        fields["tiers"] = tuple(fields["tiers"])
+        return cls(**fields)

@@ -1,0 +1,285 @@
+"""The compiled network: integers and small enums only; what all three executors run."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import pathlib
+
+import numpy as np
+
+from lamina.models.check import check_int, check_one_of
+from lamina.models.config import HardwareConfig, ResetRule
+
+__all__ = ["DECODINGS", "ENCODINGS", "FORMAT_VERSION", "Encoder", "Layer", "Program"]
+
+FORMAT_VERSION = 1
+DECODINGS = ("count", "first", "v_final", "v_sum", "v_max")
+ENCODINGS = ("spikes", "bernoulli", "rate")
+_VECTORS = ("decay", "theta", "r", "v_reset", "bias")
+
+
+def _integers(name: str, value: object, ndim: int) -> np.ndarray:
+    array = np.asarray(value)
+    if array.ndim != ndim or array.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be a {ndim}-dimensional integer array, "
+                        f"not {array.dtype} of shape {array.shape}")
+    array = np.ascontiguousarray(array, dtype=np.int64)
+    array.flags.writeable = False
+    return array
+
+
+def _check_range(name: str, array: np.ndarray, low: int, high: int) -> None:
+    if array.size and (array.min() < low or array.max() > high):
+        bad = array[(array < low) | (array > high)].flat[0]
+        raise ValueError(f"{name} must be in {low}..{high}, not {bad}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Layer:
+    """One layer of neurons with the weights that feed it.
+
+    Parameters
+    ----------
+    name : str
+        Path of the neuron node in the network.
+    weights : int array (axons, neurons)
+        Two's-complement codes [LSB].
+    decay, theta, r, v_reset, bias : int array (neurons,)
+        D, threshold, reset amount, reset value and bias of architecture 3 [LSB]. `r` acts under the
+        subtract rules, `v_reset` under ``VALUE``; the other one must be zero.
+    reset : ResetRule
+    adder : str
+        Name of the accumulation adder; only ``exact`` so far.
+    report : bool
+        Whether the host receives this layer's events; the last layer always reports.
+    gated_tiers : int
+        How many of the lowest tiers this layer does not access (their contents are kept).
+    """
+
+    name: str
+    weights: np.ndarray
+    decay: np.ndarray
+    theta: np.ndarray
+    r: np.ndarray
+    v_reset: np.ndarray
+    bias: np.ndarray
+    reset: ResetRule
+    adder: str = "exact"
+    report: bool = False
+    gated_tiers: int = 0
+
+    def __post_init__(self):
+        object.__setattr__(self, "weights", _integers(f"{self.name}.weights", self.weights, 2))
+        for name in _VECTORS:
+            vector = _integers(f"{self.name}.{name}", getattr(self, name), 1)
+            if vector.shape != (self.neurons,):
+                raise ValueError(f"{self.name}.{name} must have {self.neurons} entries, "
+                                 f"not {vector.shape[0]}")
+            object.__setattr__(self, name, vector)
+        if self.neurons == 0 or self.axons == 0:
+            raise ValueError(f"{self.name} must have at least one axon and one neuron, "
+                             f"not {self.axons} x {self.neurons}")
+        object.__setattr__(self, "reset", ResetRule(self.reset))
+        check_one_of(f"{self.name}.adder", self.adder, ("exact",))
+        check_int(f"{self.name}.gated_tiers", self.gated_tiers, 0, 7)
+        unused = "r" if self.reset is ResetRule.VALUE else "v_reset"
+        if getattr(self, unused).any():
+            raise ValueError(f"{self.name}.{unused} must be 0 under reset {self.reset.label}")
+        if self.reset is ResetRule.SUBTRACT_DELAYED and (self.theta < 1).any():
+            raise ValueError(f"{self.name}.theta must be at least 1 under reset "
+                             f"{self.reset.label}, not {self.theta.min()}")
+
+    @property
+    def axons(self) -> int:
+        """Input lines."""
+        return self.weights.shape[0]
+
+    @property
+    def neurons(self) -> int:
+        """Output units."""
+        return self.weights.shape[1]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Encoder:
+    """How real-valued inputs become spikes before the network.
+
+    Parameters
+    ----------
+    kind : str
+        ``spikes`` (the data are spikes), ``bernoulli`` (spike with probability `gain * x`, x in
+        0..1) or ``rate`` (the same rate, evenly spaced).
+    gain : float
+        0 < gain <= 1.
+    seed : int
+        Of the counter-based generator; sample, timestep and axon are its counter.
+    """
+
+    kind: str = "bernoulli"
+    gain: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self):
+        check_one_of("encoder", self.kind, ENCODINGS)
+        if not 0 < self.gain <= 1:
+            raise ValueError(f"encoder gain must be in 0..1 and not 0, not {self.gain}")
+        check_int("encoder seed", self.seed, 0, 2**32 - 1)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Program:
+    """A network compiled to integers; see architecture 2 and 3.
+
+    Parameters
+    ----------
+    name : str
+    layers : tuple of Layer
+        A chain: the neurons of one are the axons of the next; the first is fed from outside.
+    timesteps : int
+        T of one sample, 1..65535.
+    decay_bits, weight_bits, state_bits, acc_bits : int
+        F 4..16; code width 1, 2..8 or 16 (1 is {-1, +1}); store width 8..32; accumulator width.
+    encoder : Encoder
+    decoding : str
+        ``count``, ``first``, ``v_final``, ``v_sum`` or ``v_max`` over the last layer.
+    input_shape : tuple of int
+        Shape of one input frame; its C order is the axon order.
+    gated_tiers : int
+        How many of the lowest tiers are switched off for the whole program.
+    tier_fill : str
+        ``mid`` (10..0 in the highest gated tier) or ``zero``.
+    assumptions : dict of str to str
+        The discretisation that was used, word by word (dt, integrator, reset, ...).
+    """
+
+    name: str
+    layers: tuple[Layer, ...]
+    timesteps: int
+    weight_bits: int
+    acc_bits: int
+    decay_bits: int = 8
+    state_bits: int = 16
+    encoder: Encoder = dataclasses.field(default_factory=Encoder)
+    decoding: str = "count"
+    input_shape: tuple[int, ...] = ()
+    gated_tiers: int = 0
+    tier_fill: str = "mid"
+    assumptions: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        if not self.layers:
+            raise ValueError("layers must hold at least one layer, not 0")
+        check_int("timesteps", self.timesteps, 1, 65535)
+        check_int("decay_bits", self.decay_bits, 4, 16)
+        check_int("state_bits", self.state_bits, 8, 32)
+        check_int("acc_bits", self.acc_bits, self.state_bits + 1, 62)
+        if self.weight_bits not in (1, 2, 3, 4, 5, 6, 7, 8, 16):
+            raise ValueError(f"weight_bits must be 1..8 or 16, not {self.weight_bits}")
+        check_one_of("decoding", self.decoding, DECODINGS)
+        check_one_of("tier_fill", self.tier_fill, ("mid", "zero"))
+        check_int("gated_tiers", self.gated_tiers, 0, 7)
+        self._check_chain()
+        for layer in self.layers:
+            self._check_layer(layer)
+
+    def _check_chain(self):
+        names = [layer.name for layer in self.layers]
+        if len(set(names)) != len(names):
+            raise ValueError(f"layer names must differ, not {names}")
+        if self.input_shape and int(np.prod(self.input_shape)) != self.layers[0].axons:
+            raise ValueError(f"input_shape must hold {self.layers[0].axons} axons, "
+                             f"not {self.input_shape}")
+        for before, after in zip(self.layers, self.layers[1:], strict=False):
+            if before.neurons != after.axons:
+                raise ValueError(f"{after.name} must have {before.neurons} axons like "
+                                 f"{before.name} has neurons, not {after.axons}")
+
+    def _check_layer(self, layer: Layer):
+        half = 1 << (self.state_bits - 1)
+        for name in ("theta", "r", "v_reset", "bias"):
+            _check_range(f"{layer.name}.{name}", getattr(layer, name), -half, half - 1)
+        _check_range(f"{layer.name}.decay", layer.decay, 0, 1 << self.decay_bits)
+        if self.weight_bits == 1:
+            if not np.isin(layer.weights, (-1, 1)).all():
+                raise ValueError(f"{layer.name}.weights must be -1 or +1 at 1 bit")
+        else:
+            half = 1 << (self.weight_bits - 1)
+            _check_range(f"{layer.name}.weights", layer.weights, -half, half - 1)
+
+    @property
+    def axons(self) -> int:
+        """Input lines of the network."""
+        return self.layers[0].axons
+
+    @property
+    def outputs(self) -> int:
+        """Neurons of the last layer."""
+        return self.layers[-1].neurons
+
+    @property
+    def stored_bits(self) -> int:
+        """Two's-complement bits that a weight code needs in memory."""
+        return max(2, self.weight_bits)
+
+    def misfits(self, config: HardwareConfig) -> list[str]:
+        """Why the program does not run on `config`: one sentence per short resource, or none."""
+        groups = [-(-layer.neurons // config.lanes) for layer in self.layers]
+        words = sum(g * layer.axons for g, layer in zip(groups, self.layers, strict=True))
+        tiers = len(config.tiers)
+        gated = self.gated_tiers + max(layer.gated_tiers for layer in self.layers)
+        needs = [
+            ("weight words", words, config.weight_words),
+            ("axons", max(layer.axons for layer in self.layers), config.axons),
+            ("neuron groups", sum(groups), config.groups),
+            ("layer descriptors", len(self.layers), config.layers),
+            ("weight bits", self.stored_bits, config.weight_bits),
+            ("membrane bits", self.state_bits, config.state_bits),
+            ("accumulator bits", self.acc_bits, config.acc_bits),
+            ("gated tiers", min(gated, tiers), tiers - 1),
+        ]
+        short = [f"needs {need} {what}, has {has}" for what, need, has in needs if need > has]
+        if self.decay_bits != config.decay_bits:
+            short.append(f"needs {self.decay_bits} decay bits, has {config.decay_bits}")
+        if self.state_bits < config.state_bits and self._may_saturate():
+            short.append(f"needs {self.state_bits} membrane bits exactly, has {config.state_bits}")
+        return short
+
+    def _may_saturate(self) -> bool:
+        """Whether a membrane can leave state_bits: then a wider store would differ."""
+        return self.acc_bits > self.state_bits
+
+    def save(self, folder: pathlib.Path) -> None:
+        """Write ``program.json`` and ``program.npz`` into the existing `folder`."""
+        arrays, layers = {}, []
+        for index, layer in enumerate(self.layers):
+            for name in ("weights", *_VECTORS):
+                arrays[f"layer{index}_{name}"] = getattr(layer, name)
+            layers.append({"name": layer.name, "reset": layer.reset.label, "adder": layer.adder,
+                           "report": layer.report, "gated_tiers": layer.gated_tiers})
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        fields |= {"layers": layers, "encoder": dataclasses.asdict(self.encoder),
+                   "format_version": FORMAT_VERSION}
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)
+        (folder / "program.npz").write_bytes(buffer.getvalue())
+        (folder / "program.json").write_text(json.dumps(fields, indent=1, sort_keys=True) + "\n")
+
+    @classmethod
+    def load(cls, folder: pathlib.Path) -> Program:
+        """Inverse of :meth:`save`; raises :class:`ValueError` on another format version."""
+        fields = json.loads((folder / "program.json").read_text())
+        version = fields.pop("format_version", None)
+        if version != FORMAT_VERSION:
+            raise ValueError(f"{folder / 'program.json'}: format_version must be "
+                             f"{FORMAT_VERSION}, not {version}")
+        layers = []
+        with np.load(folder / "program.npz") as arrays:
+            for index, layer in enumerate(fields.pop("layers")):
+                vectors = {name: arrays[f"layer{index}_{name}"] for name in ("weights", *_VECTORS)}
+                layer["reset"] = ResetRule.from_label(layer["reset"])
+                layers.append(Layer(**layer, **vectors))
+        fields |= {"layers": tuple(layers), "encoder": Encoder(**fields["encoder"]),
+                   "input_shape": tuple(fields["input_shape"])}
+        return cls(**fields)

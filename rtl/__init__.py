@@ -1,0 +1,1 @@
+"""Hardware in Amaranth; takes numbers from :mod:`lamina.models.config` only."""

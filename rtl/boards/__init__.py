@@ -1,0 +1,1 @@
+"""Board tops: pins, clocks and the host link around a core."""

@@ -1,0 +1,1 @@
+"""Host link in hardware: frames, request executor, UART."""

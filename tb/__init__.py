@@ -1,0 +1,1 @@
+"""cocotb benches on the generated Verilog; they see the golden models, never the RTL sources."""
