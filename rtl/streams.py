@@ -1,0 +1,28 @@
+"""Payloads of the streams between the core and whatever feeds it."""
+
+from __future__ import annotations
+
+from amaranth.hdl import unsigned
+from amaranth.lib import data
+
+from lamina.models.config import HardwareConfig
+
+__all__ = ["event_layout", "output_layout", "request_layout"]
+
+
+def event_layout(config: HardwareConfig) -> data.StructLayout:
+    """Event into the core: ``kind`` (:class:`EventKind`) and, of a SPIKE, ``axon``."""
+    return data.StructLayout({"kind": unsigned(2),
+                              "axon": unsigned((config.axons - 1).bit_length())})
+
+
+def output_layout(config: HardwareConfig) -> data.StructLayout:
+    """Event out of the core: ``kind`` (:class:`EventKind`) and, of a SPIKE, ``neuron``."""
+    return data.StructLayout({"kind": unsigned(2),
+                              "neuron": unsigned((config.neurons - 1).bit_length())})
+
+
+def request_layout() -> data.StructLayout:
+    """Access to one 16-bit word of the core: ``write``, ``space``, ``address``, ``data``."""
+    return data.StructLayout({"write": unsigned(1), "space": unsigned(4),
+                              "address": unsigned(20), "data": unsigned(16)})
