@@ -228,7 +228,7 @@ class Program:
         groups = [-(-layer.neurons // config.lanes) for layer in self.layers]
         words = sum(g * layer.axons for g, layer in zip(groups, self.layers, strict=True))
         tiers = len(config.tiers)
-        gated = self.gated_tiers + max(layer.gated_tiers for layer in self.layers)
+        gated = max(self.gated_tiers, *(layer.gated_tiers for layer in self.layers))
         needs = [
             ("weight words", words, config.weight_words),
             ("axons", max(layer.axons for layer in self.layers), config.axons),
