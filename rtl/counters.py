@@ -1,0 +1,123 @@
+"""Event counters in one block RAM: short counts in flip-flops, carried into memory in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from amaranth.hdl import Array, Const, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["Counters"]
+
+
+class Counters(wiring.Component):
+    """32-bit counters that share one adder.
+
+    Every counter is visited once per round of ``4 * n`` cycles; what came since is added to its low
+    word, the carry to its high word. A value read is exact once nothing was counted for a round.
+    Golden: the sum of the increments modulo 2**32.
+
+    Parameters
+    ----------
+    most : sequence of int
+        Largest increment per cycle of each counter, at least 1; 2..64 counters.
+
+    Members
+    -------
+    add0, add1, ... : In
+        Increment of each counter in this cycle.
+    zero_stb : In(1)
+        Set all to 0; takes a round, increments of that time are lost. Also done after reset.
+    read : In(1)
+        Latch the pair of words of counter ``index``; ``ready`` when done.
+    index : In
+    low, high : Out(16)
+        The latched words.
+    ready : Out(1)
+        One cycle, at most two rounds after ``read`` rose (hold it until then): the round that
+        began after the request has ended, so that all earlier increments are contained.
+    """
+
+    def __init__(self, most: Sequence[int]):
+        if not 2 <= len(most) <= 64:
+            raise ValueError(f"number of counters must be in 2..64, not {len(most)}")
+        if min(most) < 1:
+            raise ValueError(f"most must be at least 1, not {min(most)}")
+        self._most = tuple(most)
+        members = {f"add{k}": In(m.bit_length()) for k, m in enumerate(most)}
+        super().__init__(members | {
+            "zero_stb": In(1),
+            "read": In(1),
+            "index": In((len(most) - 1).bit_length()),
+            "low": Out(16),
+            "high": Out(16),
+            "ready": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        count = len(self._most)
+        index = Signal(range(count))
+        phase = Signal(2)
+        m.d.sync += phase.eq(phase + 1)
+        turn = Signal()
+        m.d.comb += turn.eq((phase == 3) & (index == count - 1))
+        with m.If(phase == 3):
+            m.d.sync += index.eq(Mux(turn, 0, index + 1))
+
+        m.submodules.memory = memory = Memory(shape=16, depth=2 << len(index), init=[],
+                                              attrs={"no_rw_check": 1, "ram_style": "block"})
+        read, write = memory.read_port(), memory.write_port()
+        zeroing = Signal(2, init=3)
+        with m.If(self.zero_stb):
+            m.d.sync += zeroing.eq(3)
+        with m.Elif(turn & (zeroing != 0)):
+            m.d.sync += zeroing.eq(zeroing - 1)
+
+        pending = self._prescale(m, index, phase == 0)
+        carry = Signal()
+        added = Signal(17)
+        latched = Signal(16)
+        m.d.comb += added.eq(read.data + Mux(phase[1], carry, latched))
+        with m.If(phase == 0):
+            m.d.sync += latched.eq(pending)
+        m.d.sync += carry.eq(added[16])
+        m.d.comb += [
+            read.addr.eq((index << 1) | phase[1]),
+            write.addr.eq((index << 1) | phase[1]),
+            write.en.eq(phase[0]),
+            write.data.eq(Mux(zeroing.any(), 0, added[:16])),
+        ]
+        self._serve(m, index, phase, turn, write.data)
+        return m
+
+    def _prescale(self, m, index, taken):
+        """Count in flip-flops until visited; returns the count of the visited counter."""
+        rounds = 4 * len(self._most)
+        shorts = []
+        for position, most in enumerate(self._most):
+            bits = (most * (rounds + 1)).bit_length()
+            if bits > 16:
+                raise ValueError(f"most must be below {65536 // (rounds + 1)}, not {most}")
+            short = Signal(bits, name=f"short{position}")
+            add = getattr(self, f"add{position}")
+            kept = Mux(taken & (index == position), Const(0, bits), short)
+            m.d.sync += short.eq(kept + add)
+            shorts.append(short)
+        return Array(shorts)[index]
+
+    def _serve(self, m, index, phase, turn, written):
+        """Latch the wanted counter in the first whole round after the request."""
+        fresh = Signal()
+        wanted = index == self.index
+        with m.If(~self.read | self.ready):
+            m.d.sync += fresh.eq(0)
+        with m.Elif(turn):
+            m.d.sync += fresh.eq(1)
+        with m.If(wanted & (phase == 1)):
+            m.d.sync += self.low.eq(written)
+        with m.If(wanted & (phase == 3)):
+            m.d.sync += self.high.eq(written)
+        m.d.comb += self.ready.eq(self.read & fresh & turn)

@@ -1,0 +1,109 @@
+"""Emitter: spike masks of finished groups become output events."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from lamina.models.config import EventKind, HardwareConfig
+from lamina.rtl.streams import output_layout
+
+__all__ = ["Emitter"]
+
+
+class Emitter(wiring.Component):
+    """Queue of two masks; each leaves as its SPIKEs, lowest lane first, then a TICK or CLEAR.
+
+    One event per cycle. A mask without events costs one cycle. Back-pressure fills the queue, the
+    core asks ``free`` before it lets a group finish.
+
+    Parameters
+    ----------
+    config : HardwareConfig
+
+    Members
+    -------
+    push : In(1)
+        Enqueue; only when a place was reserved.
+    mask : In(lanes)
+    row : In(log2(groups))
+        Row of the state memory that the mask belongs to.
+    tick, clear : In(1)
+        A TICK or CLEAR follows the spikes of the mask.
+    reserve : In(1)
+        A place is taken from now on (to be pushed later).
+    free : Out(1)
+        A place can be reserved.
+    empty : Out(1)
+        No place is reserved and no event waits.
+    output : Out(stream of output_layout)
+    """
+
+    def __init__(self, config: HardwareConfig):
+        if not isinstance(config, HardwareConfig):
+            raise TypeError(f"config must be a HardwareConfig, not {config!r}")
+        self._config = config
+        super().__init__({
+            "push": In(1),
+            "mask": In(config.lanes),
+            "row": In((config.groups - 1).bit_length()),
+            "tick": In(1),
+            "clear": In(1),
+            "reserve": In(1),
+            "free": Out(1),
+            "empty": Out(1),
+            "output": Out(stream.Signature(output_layout(config))),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        taken = Signal(2)
+        release = Signal()
+        m.d.sync += taken.eq(taken + self.reserve - release)
+        m.d.comb += [self.free.eq(~taken[1]), self.empty.eq(taken == 0)]
+
+        names = ("mask", "row", "tick", "clear")
+        now = {name: Signal.like(getattr(self, name), name=f"now_{name}") for name in names}
+        next_ = {name: Signal.like(getattr(self, name), name=f"next_{name}") for name in names}
+        now_valid, next_valid = Signal(), Signal()
+
+        rest = Signal.like(self.mask)
+        m.d.comb += rest.eq(now["mask"] & (now["mask"] - 1)[:self._config.lanes])
+        marker = now["tick"] | now["clear"]
+        spike = now["mask"].any()
+        payload = self.output.payload
+        lane = Signal(range(self._config.lanes))
+        with m.Switch(now["mask"]):
+            for position in range(self._config.lanes):
+                pattern = "-" * (self._config.lanes - position - 1) + "1" + "0" * position
+                with m.Case(pattern):
+                    m.d.comb += lane.eq(position)
+        m.d.comb += [
+            self.output.valid.eq(now_valid & (spike | marker)),
+            payload.kind.eq(EventKind.SPIKE),
+            payload.neuron.eq((now["row"] << len(lane)) | lane),
+        ]
+        with m.If(~spike):
+            m.d.comb += [payload.neuron.eq(0), payload.kind.eq(EventKind.TICK)]
+            with m.If(now["clear"]):
+                m.d.comb += payload.kind.eq(EventKind.CLEAR)
+        last = (spike & ~rest.any() & ~marker) | ~spike
+        accepted = self.output.ready | ~self.output.valid
+        m.d.comb += release.eq(now_valid & last & accepted)
+        with m.If(now_valid & self.output.valid & self.output.ready):
+            m.d.sync += now["mask"].eq(rest)
+        with m.If(release | ~now_valid):
+            m.d.sync += now_valid.eq(next_valid | self.push)
+            for name in names:
+                with m.If(next_valid):
+                    m.d.sync += now[name].eq(next_[name])
+                with m.Else():
+                    m.d.sync += now[name].eq(getattr(self, name))
+            m.d.sync += next_valid.eq(next_valid & self.push)
+        with m.Elif(self.push):
+            m.d.sync += next_valid.eq(1)
+        with m.If(self.push):
+            for name in names:
+                m.d.sync += next_[name].eq(getattr(self, name))
+        return m

@@ -1,0 +1,189 @@
+"""Leaky integrate-and-fire lanes and the state memory that feeds them."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+from amaranth.lib import data, enum, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from lamina.models.config import HardwareConfig, ResetRule
+from lamina.rtl.fixed import saturate
+
+__all__ = ["LaneStep", "Lanes", "StateMemory"]
+
+
+class LaneStep(enum.Enum, shape=3):
+    """What the lanes do with the state word that the memory delivers."""
+
+    NONE = 0
+    MEMBRANE = 1
+    DECAY = 2
+    BIAS = 3
+    THETA = 4
+    RESET = 5
+
+
+class StateMemory(wiring.Component):
+    """One word of ``lanes`` slots per row: membranes, decay constants, biases, thresholds, resets.
+
+    Read latency 2 cycles (memory, then register), one row per cycle; a write may go on beside it to
+    another row. The register shifts for the host, one lane per cycle, lane 0 first.
+
+    Parameters
+    ----------
+    config : HardwareConfig
+        ``8 * groups`` rows of ``lanes * slot_bits``; row = region * groups + group.
+
+    Members
+    -------
+    address : In(log2(8 * groups))
+    word : Out(array of signed(slot_bits))
+        Row read, two cycles later.
+    shift : In(1)
+        Move the register down by one lane instead of loading it.
+    write_address : In(log2(8 * groups))
+    write_lanes : In(lanes)
+        Lanes to store.
+    write_word : In(array of signed(slot_bits))
+    """
+
+    def __init__(self, config: HardwareConfig):
+        self._config = config
+        row_bits = (8 * config.groups - 1).bit_length()
+        word = data.ArrayLayout(signed(config.slot_bits), config.lanes)
+        super().__init__({
+            "address": In(row_bits),
+            "word": Out(word),
+            "shift": In(1),
+            "write_address": In(row_bits),
+            "write_lanes": In(config.lanes),
+            "write_word": In(word),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        width = config.lanes * config.slot_bits
+        m.submodules.memory = memory = Memory(shape=width, depth=8 * config.groups, init=[],
+                                              attrs={"no_rw_check": 1, "ram_style": "block"})
+        read = memory.read_port()
+        write = memory.write_port(granularity=config.slot_bits)
+        m.d.comb += [
+            read.addr.eq(self.address),
+            write.addr.eq(self.write_address),
+            write.en.eq(self.write_lanes),
+            write.data.eq(self.write_word.as_value()),
+        ]
+        m.d.sync += self.word.as_value().eq(
+            Mux(self.shift, self.word.as_value() >> config.slot_bits, read.data))
+        return m
+
+
+class Lanes(wiring.Component):
+    """All accumulator datapaths: leak, accumulate, bias, threshold, reset, saturate.
+
+    ``u = (v * D) >> F``; ``x = u + w1 + w2 ...``; then on the finished sum ``a = x + bias``
+    (``- p * r`` when delayed), ``spike = a >= theta``, reset, saturation to ``state_bits``. Sums are
+    modulo ``2**acc_bits``. One accumulation per cycle; the finishing steps of a group overlap with
+    the accumulation of the next. Golden: :func:`lamina.models.neuron.lif_step`.
+
+    Parameters
+    ----------
+    config : HardwareConfig
+
+    Members
+    -------
+    weights : In(array of signed(weight_bits))
+    add : In(1)
+        Accumulate ``weights`` in the enabled lanes.
+    first : In(1)
+        Start from the leaked membrane instead of the accumulator (also without a weight: then the
+        weights must be zero).
+    enabled : In(lanes)
+        Lanes that hold a neuron; the others do not add.
+    step : In(LaneStep)
+        What ``word`` is: MEMBRANE then DECAY prepare the leaked membrane of the next group; BIAS, in
+        the cycle after the last weight, takes the sum over; THETA and RESET act on it, in the order
+        of the rule.
+    word : In(array of signed(slot_bits))
+    rule : In(2)
+        :class:`lamina.models.config.ResetRule` of the finishing group.
+    spiked : In(lanes)
+        p: the spikes of the previous timestep, valid in the cycle of RESET under
+        ``SUBTRACT_DELAYED``.
+    finishing : In(lanes)
+        Lanes of the finishing group that hold a neuron.
+    spikes : Out(lanes)
+        From the cycle after THETA.
+    membranes : Out(array of signed(state_bits))
+        Saturated, from the cycle after the last step until the next BIAS.
+    """
+
+    def __init__(self, config: HardwareConfig):
+        self._config = config
+        super().__init__({
+            "weights": In(data.ArrayLayout(signed(config.weight_bits), config.lanes)),
+            "add": In(1),
+            "first": In(1),
+            "enabled": In(config.lanes),
+            "step": In(LaneStep),
+            "word": In(data.ArrayLayout(signed(config.slot_bits), config.lanes)),
+            "rule": In(2),
+            "spiked": In(config.lanes),
+            "finishing": In(config.lanes),
+            "spikes": Out(config.lanes),
+            "membranes": Out(data.ArrayLayout(signed(config.state_bits), config.lanes)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        delayed = Signal()
+        subtract = Signal()
+        m.d.comb += [
+            delayed.eq(self.rule == ResetRule.SUBTRACT_DELAYED),
+            subtract.eq((self.step == LaneStep.THETA)
+                        | ((self.step == LaneStep.RESET) & (self.rule != ResetRule.VALUE))),
+        ]
+        for lane in range(self._config.lanes):
+            acc = self._accumulate(m, lane)
+            self._finish(m, lane, acc, delayed, subtract)
+        return m
+
+    def _accumulate(self, m, lane):
+        """Leak and accumulator of one lane; returns the accumulator."""
+        config = self._config
+        word = self.word[lane]
+        membrane = Signal(signed(config.state_bits), name=f"membrane{lane}")
+        leaked = Signal(signed(config.state_bits), name=f"leaked{lane}")
+        acc = Signal(signed(config.acc_bits), name=f"acc{lane}")
+        decay = word.as_unsigned()[:config.decay_bits + 1]
+        with m.If(self.step == LaneStep.MEMBRANE):
+            m.d.sync += membrane.eq(word)
+        with m.If(self.step == LaneStep.DECAY):
+            m.d.sync += leaked.eq((membrane * decay) >> config.decay_bits)
+        with m.If((self.add | self.first) & self.enabled[lane]):
+            m.d.sync += acc.eq(Mux(self.first, leaked, acc) + self.weights[lane])
+        return acc
+
+    def _finish(self, m, lane, acc, delayed, subtract):
+        """Bias, threshold, reset and store value of one lane: one adder with a carry input."""
+        config = self._config
+        total = Signal(signed(config.acc_bits), name=f"total{lane}")
+        operand = Signal(config.state_bits, name=f"operand{lane}")
+        result = Signal(signed(config.acc_bits + 1), name=f"result{lane}")
+        taking = self.step == LaneStep.BIAS
+        resetting = self.step == LaneStep.RESET
+        replacing = resetting & (self.rule == ResetRule.VALUE)
+        base = Mux(replacing, 0, Mux(taking, acc, total))
+        m.d.comb += [
+            operand.eq(self.word[lane].as_unsigned()[:config.state_bits]
+                       ^ subtract.replicate(config.state_bits)),
+            result.eq((Cat(Const(1, 1), base).as_signed() + Cat(subtract, operand).as_signed()) >> 1),
+        ]
+        hit = Mux(delayed, self.spiked[lane], self.spikes[lane])
+        with m.If(taking | (resetting & hit)):
+            m.d.sync += total.eq(result)
+        with m.If(self.step == LaneStep.THETA):
+            m.d.sync += self.spikes[lane].eq(~result[-1] & self.finishing[lane])
+        m.d.comb += self.membranes[lane].eq(saturate(total, config.state_bits))

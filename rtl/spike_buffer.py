@@ -1,0 +1,139 @@
+"""Input spikes of the running and of the next timestep: two bitmaps that change roles."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from lamina.models.config import EventKind, HardwareConfig
+from lamina.rtl.streams import event_layout
+
+__all__ = ["SpikeBuffer"]
+
+
+class SpikeBuffer(wiring.Component):
+    """Collect SPIKEs of any order in the open bitmap while the closed one is scanned and erased.
+
+    A SPIKE sets a bit (read, modify, write with forwarding: one event per cycle, equal axons merge).
+    A TICK or CLEAR closes the bitmap as soon as no closed one is left, then the roles change.
+    Words hold ``lanes`` axons, lowest first. Golden: :func:`lamina.models.spike_buffer.collect`.
+
+    Parameters
+    ----------
+    config : HardwareConfig
+        ``axons`` bits per bitmap.
+
+    Members
+    -------
+    events : In(stream of event_layout)
+        Ready is low for a TICK or CLEAR while ``closed``, and for all while ``hold``.
+    input_axons : In(log2(axons) + 1)
+        SPIKEs at or above it are dropped.
+    hold : In(1)
+        Take nothing (no program, or a tier without contents).
+    closed, clear : Out(1)
+        A closed bitmap waits; it was closed by CLEAR.
+    address : In(log2(axons / lanes))
+        Word of the closed bitmap.
+    word : Out(lanes)
+        That word, one cycle later.
+    erase : In(1)
+        Zero the word at ``address`` one cycle later, after it was read.
+    erase_all : In(1)
+        ``erase`` acts on both bitmaps (after reset).
+    done_stb : In(1)
+        The closed bitmap is all zero and may be opened again.
+    open : Out(1)
+        A TICK or CLEAR would be taken now.
+    dropped_stb : Out(1)
+        A SPIKE was dropped.
+    """
+
+    def __init__(self, config: HardwareConfig):
+        if not isinstance(config, HardwareConfig):
+            raise TypeError(f"config must be a HardwareConfig, not {config!r}")
+        self._config = config
+        self._lane_bits = (config.lanes - 1).bit_length()
+        self._words = config.axons // config.lanes
+        axon_bits = (config.axons - 1).bit_length()
+        super().__init__({
+            "events": In(stream.Signature(event_layout(config))),
+            "input_axons": In(axon_bits + 1),
+            "hold": In(1),
+            "closed": Out(1),
+            "clear": Out(1),
+            "address": In(axon_bits - self._lane_bits),
+            "word": Out(config.lanes),
+            "erase": In(1),
+            "erase_all": In(1),
+            "done_stb": In(1),
+            "open": Out(1),
+            "dropped_stb": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        event = self.events.payload
+        spike = Signal()
+        close = Signal()
+        m.d.comb += [
+            self.open.eq(~self.closed & ~self.hold),
+            spike.eq(self.events.valid & ~self.hold & (event.kind == EventKind.SPIKE)),
+            close.eq(self.events.valid & self.open & (event.kind != EventKind.SPIKE)),
+            self.events.ready.eq(~self.hold & ((event.kind == EventKind.SPIKE) | ~self.closed)),
+        ]
+        known = Signal()
+        m.d.comb += [known.eq(event.axon < self.input_axons), self.dropped_stb.eq(spike & ~known)]
+
+        open_id = Signal()
+        with m.If(close):
+            m.d.sync += [self.closed.eq(1), self.clear.eq(event.kind == EventKind.CLEAR),
+                         open_id.eq(~open_id)]
+        with m.Elif(self.done_stb):
+            m.d.sync += self.closed.eq(0)
+
+        setting = Signal()
+        set_id = Signal()
+        set_axon = Signal.like(event.axon)
+        m.d.sync += [setting.eq(spike & known), set_id.eq(open_id), set_axon.eq(event.axon)]
+        erasing = Signal()
+        erase_address = Signal.like(self.address)
+        m.d.sync += [erasing.eq(self.erase), erase_address.eq(self.address)]
+
+        words = [self._bitmap(m, side, open_id, erasing, erase_address,
+                              (setting, set_id, set_axon)) for side in (0, 1)]
+        m.d.comb += self.word.eq(Mux(open_id, words[0], words[1]))
+        return m
+
+    def _bitmap(self, m, side, open_id, erasing, erase_address, pending):
+        """One bitmap: open while ``open_id == side``; returns the word read."""
+        setting, set_id, set_axon = pending
+        event = self.events.payload
+        memory = Memory(shape=self._config.lanes, depth=self._words, init=[],
+                        attrs={"no_rw_check": 1})
+        m.submodules[f"bitmap{side}"] = memory
+        read, write = memory.read_port(), memory.write_port()
+        mine = Signal(name=f"setting{side}")
+        m.d.comb += [
+            read.addr.eq(Mux(open_id == side, event.axon[self._lane_bits:], self.address)),
+            mine.eq(setting & (set_id == side)),
+        ]
+        last = Signal(self._config.lanes, name=f"last{side}")
+        last_address = Signal.like(self.address, name=f"last_address{side}")
+        last_valid = Signal(name=f"last_valid{side}")
+        before = Signal(self._config.lanes, name=f"before{side}")
+        after = Signal(self._config.lanes, name=f"after{side}")
+        set_address = set_axon[self._lane_bits:]
+        m.d.comb += [
+            before.eq(Mux(last_valid & (last_address == set_address), last, read.data)),
+            after.eq(before | (1 << set_axon[:self._lane_bits])),
+        ]
+        m.d.sync += [last_valid.eq(mine), last.eq(after), last_address.eq(set_address)]
+        with m.If(mine):
+            m.d.comb += [write.addr.eq(set_address), write.data.eq(after), write.en.eq(1)]
+        with m.Elif(erasing):
+            m.d.comb += [write.addr.eq(erase_address),
+                         write.en.eq((open_id != side) | self.erase_all)]
+        return read.data

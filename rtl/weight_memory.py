@@ -1,0 +1,156 @@
+"""Stacked weight memory: every tier holds one slice of each weight, all see the same address."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Mux, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from lamina.models.config import HardwareConfig
+
+__all__ = ["TierBank", "WeightMemory"]
+
+
+class TierBank(wiring.Component):
+    """One single-port bank: inferred block RAM, SB_SPRAM256KA, or behavioural.
+
+    Read latency 1 cycle, one access per cycle. A SPRAM's output is undefined after a write.
+
+    Parameters
+    ----------
+    bank : str
+        One of :data:`lamina.models.config.BANKS`.
+    words : int
+        Depth.
+    bits : int
+        Word width [bit]; 16 for ``spram``.
+
+    Members
+    -------
+    enable, write : In(1)
+        Access; without ``enable`` nothing is clocked.
+    address : In
+    i, o : In(bits), Out(bits)
+        Written and read word.
+    """
+
+    def __init__(self, *, bank: str, words: int, bits: int):
+        self._bank, self._words, self._bits = bank, words, bits
+        super().__init__({"enable": In(1), "write": In(1), "address": In((words - 1).bit_length()),
+                          "i": In(bits), "o": Out(bits)})
+
+    def elaborate(self, platform):
+        m = Module()
+        if self._bank == "spram":
+            m.submodules.spram = self._spram()
+            return m
+        attrs = {"no_rw_check": 1}
+        if self._bank == "inferred":
+            attrs["ram_style"] = "block"
+        m.submodules.memory = memory = Memory(shape=self._bits, depth=self._words, init=[],
+                                              attrs=attrs)
+        read, write = memory.read_port(), memory.write_port()
+        m.d.comb += [
+            read.addr.eq(self.address),
+            read.en.eq(self.enable & ~self.write),
+            write.addr.eq(self.address),
+            write.en.eq(self.enable & self.write),
+            write.data.eq(self.i),
+            self.o.eq(read.data),
+        ]
+        return m
+
+    def _spram(self) -> Instance:
+        address = Cat(self.address, Const(0, 14 - len(self.address)))
+        return Instance(
+            "SB_SPRAM256KA",
+            i_ADDRESS=address, i_DATAIN=self.i, i_MASKWREN=Const(0xF, 4), i_WREN=self.write,
+            i_CHIPSELECT=self.enable, i_CLOCK=ClockSignal(), i_STANDBY=Const(0, 1),
+            i_SLEEP=Const(0, 1), i_POWEROFF=Const(1, 1), o_DATAOUT=self.o)
+
+
+class WeightMemory(wiring.Component):
+    """All tiers of one core; returns the codes of one word for every lane.
+
+    Latency 2 cycles from ``access`` to ``weights``, one word per cycle. The bits of a gated tier are
+    replaced by the fill: zero, or 1 in the highest gated bit. Golden:
+    :func:`lamina.models.tiers.effective_weights`. Source: TVLSI23 (see README, References).
+
+    Parameters
+    ----------
+    config : HardwareConfig
+
+    Members
+    -------
+    access : In(1)
+        Read ``address`` in every tier that is not gated.
+    address : In(log2(weight_words))
+    gated : In(tiers)
+        Bit k: tier k (0 most significant) is not accessed.
+    fill_mid : In(1)
+        Fill of gated tiers: 10..0 rather than 0.
+    weights : Out(array of signed(weight_bits))
+        Zero in cycles that follow no access.
+    accesses : Out(tiers)
+        Bit k: tier k was read for the lanes in this cycle.
+    host_read, host_write : In(tiers)
+        Access of tier k at ``address`` for the host; never together with ``access``.
+    host_i : In(widest tier word)
+    host_o : Out(widest tier word)
+        Word read for the host, one cycle after ``host_read``, held until the next access.
+    """
+
+    def __init__(self, config: HardwareConfig):
+        if not isinstance(config, HardwareConfig):
+            raise TypeError(f"config must be a HardwareConfig, not {config!r}")
+        self._config = config
+        widest = config.lanes * max(config.tiers)
+        tiers = len(config.tiers)
+        super().__init__({
+            "access": In(1),
+            "address": In((config.weight_words - 1).bit_length()),
+            "gated": In(tiers),
+            "fill_mid": In(1),
+            "weights": Out(data.ArrayLayout(signed(config.weight_bits), config.lanes)),
+            "accesses": Out(tiers),
+            "host_read": In(tiers),
+            "host_write": In(tiers),
+            "host_i": In(widest),
+            "host_o": Out(widest),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        accessed = Signal()
+        m.d.sync += accessed.eq(self.access)
+        slices = []
+        host_tier = Signal(len(config.tiers))
+        with m.If(self.host_read.any()):
+            m.d.sync += host_tier.eq(self.host_read)
+        host_word = 0
+        for tier, bits in enumerate(config.tiers):
+            width = config.lanes * bits
+            bank = TierBank(bank=config.bank, words=config.weight_words, bits=width)
+            m.submodules[f"tier{tier}"] = bank
+            reading = self.access & ~self.gated[tier]
+            m.d.comb += [
+                bank.enable.eq(reading | self.host_read[tier] | self.host_write[tier]),
+                bank.write.eq(self.host_write[tier]),
+                bank.address.eq(self.address),
+                bank.i.eq(self.host_i[:width]),
+                self.accesses[tier].eq(reading),
+            ]
+            highest = self.gated[tier] & (~self.gated[tier - 1] if tier else 1)
+            fill = Cat(Const(0, bits - 1), highest & self.fill_mid) if bits > 1 else (
+                highest & self.fill_mid)
+            slices.append([Mux(self.gated[tier], fill, bank.o.word_select(lane, bits))
+                           for lane in range(config.lanes)])
+            host_word = host_word | Mux(host_tier[tier], bank.o, 0)
+        m.d.comb += self.host_o.eq(host_word)
+        for lane in range(config.lanes):
+            code = Cat(*[slices[tier][lane] for tier in reversed(range(len(config.tiers)))])
+            m.d.sync += self.weights[lane].eq(Mux(accessed, code.as_signed(), 0))
+        return m
+
