@@ -1,0 +1,133 @@
+"""Targets by name: boards described by a TOML file and a constraint file."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.resources
+import pathlib
+import re
+import tomllib
+
+from lamina.flows.errors import UserError
+from lamina.models.check import check_int, check_one_of
+from lamina.models.config import HardwareConfig
+from lamina.rtl.boards.config import FAMILIES, BoardConfig
+
+__all__ = ["DEVICES", "TARGETS", "Target", "load_target"]
+
+DEVICES = {
+    "ice40": ("up5k", "hx1k", "hx4k", "hx8k", "lp1k", "lp4k", "lp8k"),
+    "ecp5": ("12k", "25k", "45k", "85k", "um-25k", "um-45k", "um-85k"),
+}
+_BUILT_IN = ("icebreaker", "ulx3s")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Target:
+    """A board, and the core that is generated for it unless another one is asked for.
+
+    Parameters
+    ----------
+    name : str
+        A Verilog identifier.
+    family, device, package : str
+        ``ice40`` or ``ecp5``, one of :data:`DEVICES`, and the package as nextpnr calls it.
+    speed : int
+        Speed grade, 6..8; ECP5 only.
+    constraint : pathlib.Path
+        ``.pcf`` or ``.lpf`` naming the pins ``crystal rx tx led_idle led_error``.
+    crystal_mhz, clock_mhz : float
+        Clock at the pin and of the core [MHz]; equal: no multiplier.
+    baud : int
+        Of the serial port [bit/s].
+    leds_active_low : bool
+    config : HardwareConfig
+
+    Raises
+    ------
+    ValueError
+        If a field is out of range or a clock cannot be met.
+    """
+
+    name: str
+    family: str
+    device: str
+    package: str
+    constraint: pathlib.Path
+    crystal_mhz: float
+    clock_mhz: float
+    baud: int
+    config: HardwareConfig
+    speed: int = 6
+    leds_active_low: bool = False
+
+    def __post_init__(self):
+        if not self.name.isidentifier():
+            raise ValueError(f"name must be a Verilog identifier, not {self.name!r}")
+        check_one_of("family", self.family, FAMILIES)
+        check_one_of("device", self.device, DEVICES[self.family])
+        check_int("speed", self.speed, 6, 8)
+        suffix = {"ice40": ".pcf", "ecp5": ".lpf"}[self.family]
+        if self.constraint.suffix != suffix:
+            raise ValueError(f"constraint must be a {suffix} file, not {self.constraint.name}")
+        if self.config.bank == "spram" and self.device != "up5k":
+            raise ValueError(f"bank must not be spram on the {self.device}, only on the up5k")
+        self.board(self.config)
+
+    def board(self, config: HardwareConfig) -> BoardConfig:
+        """Top of this board around a core of `config`."""
+        return BoardConfig(hardware=config, family=self.family, baud=self.baud,
+                           crystal_hz=round(self.crystal_mhz * 1e6),
+                           clock_hz=round(self.clock_mhz * 1e6),
+                           leds_active_low=self.leds_active_low)
+
+    @property
+    def core_mhz(self) -> float:
+        """Clock that the core gets from the multiplier [MHz]."""
+        return self.board(self.config).core_hz / 1e6
+
+
+def load_target(name: str) -> Target:
+    """Target of a known `name`, or of a TOML file whose constraint file lies beside it.
+
+    Raises
+    ------
+    UserError
+        If it is neither, or if the file does not describe a board.
+    """
+    if name in TARGETS:
+        return TARGETS[name]
+    path = pathlib.Path(name)
+    if path.suffix != ".toml":
+        raise UserError(f"target must be one of {', '.join(TARGETS)} or a .toml file, not {name!r}")
+    if not path.is_file():
+        raise UserError(f"target {name}: no such file")
+    return _read(path)
+
+
+def _read(path: pathlib.Path) -> Target:
+    try:
+        fields = tomllib.loads(path.read_text())
+        core = fields.pop("core", {})
+        config = HardwareConfig(**core | {"tiers": tuple(core.get("tiers", (2, 2, 2, 2)))})
+        constraint = path.parent / fields.pop("constraint", "")
+        target = Target(**fields, constraint=constraint, config=config)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"target {path}: {_plain(error)}") from error
+    if not constraint.is_file():
+        raise UserError(f"target {path}: constraint file {constraint} does not exist")
+    return target
+
+
+def _plain(error: Exception) -> str:
+    """Message of a dataclass constructor without the names of Python's making."""
+    return re.sub(r"\w+\.__init__\(\) ", "", str(error)).replace("keyword argument", "key")
+
+
+def _built_in() -> dict[str, Target]:
+    folder = pathlib.Path(str(importlib.resources.files("lamina.constraints")))
+    return {name: _read(folder / f"{name}.toml") for name in _BUILT_IN}
+
+
+TARGETS: dict[str, Target] = _built_in()
+"""Targets that ship with Lamina, by name."""
