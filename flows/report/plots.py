@@ -1,0 +1,123 @@
+"""Plots of a report as SVG text: the same numbers give the same bytes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+__all__ = ["confusion_matrix", "membranes", "raster"]
+
+INK, MUTED, GRID, ACCENT = "#22303c", "#6b7a86", "#d9e0e5", "#1f6f8b"
+PALETTE = ("#1f6f8b", "#c8553d", "#6a994e", "#8d5fa8", "#e0a030",
+           "#4f6d7a", "#b23a6e", "#3c8d7d", "#7a5c42", "#2f4b7c")
+_STYLE = {
+    "svg.hashsalt": "lamina", "svg.fonttype": "none", "font.family": "sans-serif",
+    "font.sans-serif": ["Helvetica", "Arial", "DejaVu Sans"], "font.size": 9,
+    "axes.edgecolor": GRID, "axes.labelcolor": MUTED, "text.color": INK, "xtick.color": MUTED,
+    "ytick.color": MUTED, "axes.spines.top": False, "axes.spines.right": False,
+}
+
+
+def raster(spikes: np.ndarray, title: str) -> str:
+    """Draw which neuron spikes when.
+
+    Parameters
+    ----------
+    spikes : uint8 array (T, neurons)
+    title : str
+
+    Returns
+    -------
+    str
+        SVG; every spike is one short vertical line.
+    """
+    timesteps, neurons = spikes.shape
+
+    def draw(axes: Axes) -> None:
+        times, ids = np.nonzero(spikes)
+        half = max(0.45, neurons / 160)
+        axes.vlines(times, ids - half, ids + half, color=ACCENT, linewidth=1.6)
+        axes.set(xlim=(-0.5, timesteps - 0.5), ylim=(-1, neurons), xlabel="timestep",
+                 ylabel="neuron")
+        axes.set_title(f"{title}: {len(times)} spikes", loc="left", color=INK)
+        axes.yaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+
+    return _svg(draw, width=5.2, height=float(np.clip(0.9 + neurons / 60, 1.9, 3.6)))
+
+
+def membranes(values: np.ndarray, spikes: np.ndarray, theta: np.ndarray, most: int = 10) -> str:
+    """Draw the membranes of the first `most` output neurons against the threshold.
+
+    Parameters
+    ----------
+    values : int array (T, neurons)
+        After each timestep [LSB].
+    spikes : uint8 array (T, neurons)
+        Marked by dots.
+    theta : int array (neurons,)
+        Threshold [LSB]; drawn as a line where all shown neurons share it, else as a band.
+    most : int
+    """
+    shown = min(most, values.shape[1])
+    theta = theta[:shown]
+
+    def draw(axes: Axes) -> None:
+        for neuron in range(shown):
+            color = PALETTE[neuron % len(PALETTE)]
+            axes.plot(values[:, neuron], color=color, linewidth=1.3, label=str(neuron))
+            times = np.nonzero(spikes[:, neuron])[0]
+            axes.plot(times, values[times, neuron], "o", color=color, markersize=4)
+        axes.axhspan(int(theta.min()), int(theta.max()), color=INK, linewidth=1, alpha=0.25)
+        axes.set(xlabel="timestep", ylabel="membrane after the timestep [LSB]")
+        axes.annotate("threshold", (0, int(theta.max())), xytext=(2, 3),
+                      textcoords="offset points", color=MUTED, fontsize=8)
+        axes.legend(title="neuron", frameon=False, loc="center left", bbox_to_anchor=(1, 0.5),
+                    fontsize=8)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+
+    return _svg(draw, width=10.6, height=3.4)
+
+
+def confusion_matrix(counts: np.ndarray) -> str:
+    """Draw a confusion matrix.
+
+    Parameters
+    ----------
+    counts : int array (classes, classes)
+        Samples by label (row) and prediction (column); written out up to 12 classes.
+    """
+    classes = len(counts)
+
+    def draw(axes: Axes) -> None:
+        shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        axes.imshow(shares, cmap=matplotlib.colors.LinearSegmentedColormap.from_list(
+            "lamina", ["#ffffff", ACCENT]), vmin=0, vmax=1)
+        if classes <= 12:
+            for (row, column), count in np.ndenumerate(counts):
+                axes.text(column, row, str(count) if count else "·", ha="center", va="center",
+                          fontsize=8, color="white" if shares[row, column] > 0.5 else MUTED)
+            axes.set(xticks=range(classes), yticks=range(classes))
+        axes.set(xlabel="prediction", ylabel="label")
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+
+    return _svg(draw, width=4.6, height=4.4)
+
+
+def _svg(draw: Callable[[Axes], None], *, width: float, height: float) -> str:
+    """SVG text of one pair of axes, size in inches."""
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasSVG(figure)
+        draw(figure.add_subplot())
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", transparent=True,
+                       metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()

@@ -1,0 +1,227 @@
+"""The report of a run: ``report.json`` for tools, ``report.html`` for people."""
+
+from __future__ import annotations
+
+import base64
+import importlib.resources
+import json
+
+import jinja2
+import numpy as np
+
+from lamina.flows.report import plots
+from lamina.flows.report.peers import MARKS, PEERS
+from lamina.models.config import HardwareConfig
+from lamina.models.program import Layer, Program
+from lamina.models.trace import Trace
+
+__all__ = ["SCHEMA_VERSION", "build_report", "network_block", "render_html", "report_text"]
+
+SCHEMA_VERSION = 1
+_PERCENTAGES = ("accuracy", "agreement", "jaccard", "clipped")
+
+
+def network_block(program: Program) -> dict:
+    """The report's ``network``: layers, synapses, and parameters (weights and used biases)."""
+    synapses = sum(layer.axons * layer.neurons for layer in program.layers)
+    biases = sum(layer.neurons for layer in program.layers if layer.bias.any())
+    layers = [{"inputs": layer.axons, "neurons": layer.neurons,
+               "neuron_model": _neuron_model(layer, program)} for layer in program.layers]
+    return {"name": program.name, "layers": layers, "synapses": synapses,
+            "parameters": synapses + biases}
+
+
+def build_report(program: Program, *, quantisation: dict, golden: dict, verify: dict | None,
+                 synth: dict | None) -> dict:
+    """Join the blocks of the steps; a step that has not run is null, ``energy`` always is.
+
+    ``synth.images_per_second`` is fmax by the simulated cycles per sample; null without both.
+    """
+    if synth is not None:
+        cycles = verify and verify.get("cycles_per_sample")
+        fmax = synth.get("fmax_mhz")
+        rate = round(fmax * 1e6 / cycles, 1) if cycles and fmax else None
+        synth = {**synth, "images_per_second": rate}
+    return {"schema_version": SCHEMA_VERSION, "network": network_block(program),
+            "quantisation": quantisation, "golden": golden, "verify": verify, "synth": synth,
+            "energy": None}
+
+
+def report_text(report: dict) -> str:
+    """``report.json`` as text: sorted, and refusing what JSON does not have (NaN)."""
+    return json.dumps(report, indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
+def render_html(report: dict, program: Program, config: HardwareConfig | None, *, target: str,
+                calibration: dict | None = None, sample: np.ndarray | None = None,
+                trace: Trace | None = None, label: int | None = None,
+                confusion: np.ndarray | None = None) -> str:
+    """The self-contained page.
+
+    Parameters
+    ----------
+    report : dict
+        From :func:`build_report`.
+    program : Program
+    config : HardwareConfig or None
+        None: no memory map.
+    target : str
+        Name of the board.
+    calibration : dict or None
+        As the quantiser leaves it; its list of layers becomes a table.
+    sample : uint8 array (T, axons) or None
+        Input spikes of sample 0.
+    trace : Trace or None
+        Traced golden run of that sample.
+    label : int or None
+        Its label.
+    confusion : int array (classes, classes) or None
+    """
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True,
+                                     undefined=jinja2.StrictUndefined)
+    environment.filters["number"] = _number
+    source = importlib.resources.files("lamina.flows.report") / "report.html"
+    return environment.from_string(source.read_text(encoding="utf-8")).render(
+        report=report, program=program, target=target, shape=_shape(program),
+        verdict=_verdict(report["verify"]), tiles=_tiles(report), layers=_layers(program),
+        assumptions=sorted(program.assumptions.items()),
+        quantisation=_rows(report["quantisation"]), calibration=_calibration(calibration),
+        confusion=confusion is not None and _image(plots.confusion_matrix(confusion)),
+        rasters=_rasters(program, sample, trace), membranes=_membranes(program, trace),
+        sample=None if label is None else f"label {label}",
+        memory=config and _memory(program, config), verification=_rows(report["verify"]),
+        synthesis=_rows(report["synth"]), ours=_ours(report, program, target), peers=PEERS,
+        marks=MARKS)
+
+
+def _neuron_model(layer: Layer, program: Program) -> str:
+    return "IF" if (layer.decay == 1 << program.decay_bits).all() else "LIF"
+
+
+def _number(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "-" if value is None else str(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.2f} %"
+
+
+def _entry(name: str, value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_entry(key, part)}" for key, part in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_entry(name, part) for part in value)
+    if any(word in name for word in _PERCENTAGES) and isinstance(value, float):
+        return _share(value)
+    return _number(value)
+
+
+def _rows(block: dict | None) -> list[tuple[str, str]]:
+    return [(name.replace("_", " "), _entry(name, value)) for name, value in (block or {}).items()]
+
+
+def _shape(program: Program) -> str:
+    return "-".join(map(str, (program.layers[0].axons, *(layer.neurons
+                                                         for layer in program.layers))))
+
+
+def _verdict(verify: dict | None) -> dict:
+    if verify is None:
+        return {"kind": "", "text": "not verified"}
+    compared = (f"{_number(verify['events_compared'])} events and "
+                f"{_number(verify['membranes_compared'])} membranes compared")
+    if verify["mismatches"]:
+        return {"kind": "bad", "text": f"{_number(verify['mismatches'])} mismatches, {compared}"}
+    return {"kind": "good", "text": f"hardware equals golden model: {compared}"}
+
+
+def _tiles(report: dict) -> list[dict]:
+    verify, synth = report["verify"] or {}, report["synth"] or {}
+    tiles = [("integer accuracy", _share(report["quantisation"]["integer_accuracy"])),
+             ("float accuracy", _share(report["quantisation"]["float_accuracy"])),
+             ("cycles per sample", _number(verify.get("cycles_per_sample"))),
+             ("SOP per lane and cycle", _number(verify.get("sop_per_lane_cycle"))),
+             ("LUTs", _number(synth.get("luts"))),
+             ("fmax [MHz]", _number(synth.get("fmax_mhz"))),
+             ("samples per second, computing", _number(synth.get("images_per_second"))),
+             ("samples per second, over the link", _number(synth.get("link_images_per_second")))]
+    return [{"name": name, "value": value} for name, value in tiles if value != "-"]
+
+
+def _layers(program: Program) -> list[dict]:
+    return [{"name": layer.name, "inputs": layer.axons, "neurons": layer.neurons,
+             "neuron_model": _neuron_model(layer, program), "reset": layer.reset.label}
+            for layer in program.layers]
+
+
+def _calibration(calibration: dict | None) -> dict | None:
+    layers = (calibration or {}).get("layers")
+    if not layers:
+        return None
+    columns = list(layers[0])
+    rows = [[_entry(name, layer[name]) for name in columns] for layer in layers]
+    notes = "; ".join(f"{name} {value}" for name, value in _rows(
+        {name: value for name, value in calibration.items() if name != "layers"}))
+    return {"columns": [name.replace("_", " ") for name in columns], "rows": rows, "notes": notes}
+
+
+def _image(svg: str) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+
+
+def _rasters(program: Program, sample: np.ndarray | None, trace: Trace | None) -> list[str]:
+    if sample is None or trace is None:
+        return []
+    images = [plots.raster(sample, "input")]
+    images += [plots.raster(spikes[0], layer.name)
+               for layer, spikes in zip(program.layers, trace.layer_spikes, strict=True)]
+    return [_image(image) for image in images]
+
+
+def _membranes(program: Program, trace: Trace | None) -> str | None:
+    if trace is None:
+        return None
+    return _image(plots.membranes(trace.layer_membranes[-1][0], trace.spikes[0],
+                                  program.layers[-1].theta))
+
+
+def _memory(program: Program, config: HardwareConfig) -> dict:
+    words = [layer.axons * -(-layer.neurons // config.lanes) for layer in program.layers]
+    tiers = [_tier(program, config, index, words) for index in range(len(config.tiers))]
+    return {"lanes": config.lanes, "tiers": tiers, "used": sum(words),
+            "words": config.weight_words, "free": config.weight_words - sum(words)}
+
+
+def _tier(program: Program, config: HardwareConfig, index: int, words: list[int]) -> dict:
+    """One bar of the memory map: a part per layer, as wide as its share of the tier."""
+    from_below = len(config.tiers) - index
+    parts, base = [], 0
+    for number, (layer, size) in enumerate(zip(program.layers, words, strict=True)):
+        gated = from_below <= max(program.gated_tiers, layer.gated_tiers)
+        parts.append({"name": layer.name, "gated": gated,
+                      "color": plots.PALETTE[number % len(plots.PALETTE)],
+                      "width": round(100 * size / config.weight_words, 2),
+                      "title": f"{layer.name}: words {base}..{base + size - 1}"})
+        base += size
+    bits = sum(words) * config.lanes * config.tiers[index]
+    off = [part["name"] for part in parts if part["gated"]]
+    state = "off" if len(off) == len(parts) else f"off in {', '.join(off)}" if off else "nominal"
+    return {"index": index, "bits": config.tiers[index], "parts": parts,
+            "text": f"{bits:,} bit used, {state}"}
+
+
+def _ours(report: dict, program: Program, target: str) -> list[str]:
+    verify, synth = report["verify"] or {}, report["synth"] or {}
+    cycles = verify.get("cycles_per_sample")
+    resources = ", ".join(f"{_number(synth[key])} {unit}" for key, unit in
+                          (("luts", "LUT"), ("ffs", "FF"), ("brams", "BRAM"),
+                           ("sprams", "SPRAM"), ("dsps", "DSP")) if synth.get(key))
+    mnist = program.layers[0].axons == 784 and program.outputs == 10
+    return ["Lamina (this run)", f"{_shape(program)}, T = {program.timesteps}, {target}",
+            f"{_number(cycles)} per sample" if cycles else "-", resources or "-",
+            _number(synth.get("fmax_mhz")),
+            _share(report["quantisation"]["integer_accuracy"]) if mnist else "-"]

@@ -1,0 +1,183 @@
+"""The report: keys that other tools rely on, stable bytes, and a page that stands alone."""
+
+import html.parser
+import json
+import re
+
+import numpy as np
+import pytest
+
+from lamina.flows.report import plots, report
+from lamina.flows.report.peers import MARKS, PEERS
+from lamina.models.config import HardwareConfig, ResetRule
+from lamina.models.program import Layer, Program
+from lamina.models.trace import Trace
+
+QUANTISATION = {"weight_bits": 8, "state_bits": 16, "acc_bits": 18, "tiers": [2, 2, 2, 2],
+                "float_accuracy": 0.98, "integer_accuracy": 0.975, "agreement": 0.995}
+GOLDEN = {"samples": 100, "accuracy": 0.975, "spikes_per_sample": 81.5,
+          "sops_per_sample": 1234.0, "neuron_updates_per_sample": 672, "seconds": 0.1}
+VERIFY = {"simulator": "verilator 5.48", "samples": 20, "timesteps": 16, "events_compared": 12345,
+          "membranes_compared": 840, "mismatches": 0, "cycles_per_sample": 5000.0,
+          "sop_per_lane_cycle": 0.9, "seconds": 3.0}
+SYNTH = {"target": "icebreaker", "tool_versions": {"yosys": "0.70"}, "luts": 3000, "ffs": 1000,
+         "brams": 20, "sprams": 4, "dsps": 8, "cells": None, "area_um2": None, "fmax_mhz": 40.0,
+         "images_per_second": None, "link_images_per_second": 55.0,
+         "bitstream": "synth/digits.bin"}
+
+
+def layer(name, axons, neurons, decay=240):
+    rng = np.random.default_rng(axons)
+    return Layer(name=name, weights=rng.integers(-128, 128, (axons, neurons)),
+                 decay=np.full(neurons, decay), theta=np.full(neurons, 500),
+                 r=np.full(neurons, 500), v_reset=np.zeros(neurons, int),
+                 bias=np.zeros(neurons, int), reset=ResetRule.SUBTRACT)
+
+
+@pytest.fixture
+def program():
+    return Program(name="digits", layers=(layer("fc1", 64, 32), layer("fc2", 32, 10, decay=256)),
+                   timesteps=16, weight_bits=8, acc_bits=18, gated_tiers=1, input_shape=(8, 8),
+                   assumptions={"dt": "1e-4 s from tau <b>"})
+
+
+@pytest.fixture
+def trace():
+    rng = np.random.default_rng(5)
+    spikes = tuple((rng.random((1, 16, n)) < 0.3).astype(np.uint8) for n in (32, 10))
+    values = tuple(rng.integers(-500, 900, (1, 16, n)) for n in (32, 10))
+    assert spikes[1].any()
+    return Trace(spikes=spikes[1], final_membranes=tuple(v[:, -1] for v in values),
+                 layer_spikes=spikes, layer_membranes=values,
+                 spike_counts=np.ones((3, 1), dtype=np.int64))
+
+
+@pytest.fixture
+def built(program):
+    return report.build_report(program, quantisation=QUANTISATION, golden=GOLDEN, verify=VERIFY,
+                               synth=SYNTH)
+
+
+@pytest.fixture
+def page(built, program, trace):
+    calibration = {"samples": 300, "layers": [
+        {"name": "fc1", "agreement": 0.99, "scale": "per neuron"},
+        {"name": "fc2", "agreement": 1.0, "scale": "per layer"}]}
+    sample = (np.random.default_rng(6).random((16, 64)) < 0.2).astype(np.uint8)
+    return report.render_html(built, program, HardwareConfig(bank="spram"), target="icebreaker",
+                              calibration=calibration, sample=sample, trace=trace, label=3,
+                              confusion=np.eye(10, dtype=int) * 10)
+
+
+def test_the_network_is_counted(program):
+    assert report.network_block(program) == {
+        "name": "digits", "synapses": 64 * 32 + 32 * 10, "parameters": 64 * 32 + 32 * 10,
+        "layers": [{"inputs": 64, "neurons": 32, "neuron_model": "LIF"},
+                   {"inputs": 32, "neurons": 10, "neuron_model": "IF"}]}
+
+
+def test_used_biases_are_parameters(program):
+    biased = Layer(**{**vars(layer("fc1", 64, 32)), "bias": np.full(32, 3)})
+    with_bias = Program(**{**vars(program), "layers": (biased, program.layers[1])})
+    assert report.network_block(with_bias)["parameters"] == 64 * 32 + 32 * 10 + 32
+
+
+def test_the_rate_follows_from_clock_and_cycles(built):
+    assert built["synth"]["images_per_second"] == 8000.0
+    assert SYNTH["images_per_second"] is None
+
+
+def test_steps_that_did_not_run_are_null(program):
+    bare = report.build_report(program, quantisation=QUANTISATION, golden=GOLDEN, verify=None,
+                               synth=None)
+    assert (bare["verify"], bare["synth"], bare["energy"]) == (None, None, None)
+    alone = report.build_report(program, quantisation=QUANTISATION, golden=GOLDEN, verify=None,
+                                synth=SYNTH)
+    assert alone["synth"]["images_per_second"] is None
+
+
+def test_the_text_is_json_with_a_version(built):
+    text = report.report_text(built)
+    assert json.loads(text) == built
+    assert built["schema_version"] == report.SCHEMA_VERSION == 1
+    with pytest.raises(ValueError, match=r"^Out of range float values are not JSON compliant"):
+        report.report_text({"x": float("nan")})
+
+
+def test_the_page_stands_alone(page):
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    assert "http" not in re.sub(r"data:[^\"]*", "", page)
+    assert page.count("data:image/svg+xml;base64,") == 5
+
+
+def test_the_page_tells_what_matters(page):
+    for text in ("64-32-10", "97.50 %", "hardware equals golden model", "12,345", "8,000",
+                 "label 3", "fc1: words 0..255", "fc2: words 256..319", "1e-4 s from tau &lt;b&gt;",
+                 "99.00 %", "Spiker+", "per layer"):
+        assert text in page, text
+
+
+def test_the_page_is_well_formed(page):
+    open_tags = []
+
+    class Checker(html.parser.HTMLParser):
+        def handle_starttag(self, tag, attrs):
+            if tag not in ("meta", "img"):
+                open_tags.append(tag)
+
+        def handle_endtag(self, tag):
+            assert open_tags.pop() == tag
+
+    Checker().feed(page)
+    assert open_tags == []
+
+
+def test_the_gated_tier_is_striped(page):
+    bars = page.split('<div class="bar">')[1:]
+    assert len(bars) == 4
+    assert ['class="off"' in bar for bar in bars] == [False, False, False, True]
+    assert "off</span>" in bars[3]
+
+
+def test_a_layer_gate_shows_only_in_its_layer(program):
+    gated = Layer(**{**vars(layer("fc2", 32, 10)), "gated_tiers": 2})
+    mixed = Program(**{**vars(program), "layers": (program.layers[0], gated), "gated_tiers": 0})
+    memory = report._memory(mixed, HardwareConfig())
+    assert [[part["gated"] for part in tier["parts"]] for tier in memory["tiers"]] == [
+        [False, False], [False, False], [False, True], [False, True]]
+    assert memory["tiers"][3]["text"].endswith("off in fc2")
+
+
+def test_the_page_goes_without_what_is_missing(program):
+    nothing = dict.fromkeys(QUANTISATION) | {"weight_bits": 8}
+    bare = report.build_report(program, quantisation=nothing, golden=GOLDEN, verify=None,
+                               synth=None)
+    page = report.render_html(bare, program, None, target="icebreaker")
+    assert "not verified" in page
+    assert "<img" not in page
+    assert "Weight memory" not in page
+
+
+def test_mismatches_are_shouted(program):
+    wrong = report.build_report(program, quantisation=QUANTISATION, golden=GOLDEN,
+                                verify={**VERIFY, "mismatches": 3}, synth=None)
+    page = report.render_html(wrong, program, None, target="icebreaker")
+    assert 'class="verdict bad">3 mismatches' in page
+
+
+def test_the_same_run_gives_the_same_bytes(trace):
+    spikes = trace.layer_spikes[0][0]
+    assert plots.raster(spikes, "x") == plots.raster(spikes, "x")
+    assert "<dc:date>" not in plots.raster(spikes, "x")
+
+
+def test_a_raster_counts_its_spikes():
+    assert "x: 0 spikes" in plots.raster(np.zeros((4, 3), dtype=np.uint8), "x")
+    assert "x: 12 spikes" in plots.raster(np.ones((4, 3), dtype=np.uint8), "x")
+
+
+def test_every_figure_of_a_peer_is_marked():
+    marks = "".join(MARKS)
+    for peer in PEERS:
+        for value in (peer.cycles, peer.resources, peer.clock, peer.accuracy):
+            assert value == "-" or re.search(rf"\[[{marks}]\]$", value), (peer.system, value)
