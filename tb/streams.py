@@ -12,17 +12,54 @@ import numpy as np
 from cocotb.handle import SimHandleBase
 from cocotb.triggers import FallingEdge, ReadOnly
 
-__all__ = ["StreamDriver", "StreamMonitor", "reset"]
+from lamina.models.config import HardwareConfig
+
+__all__ = ["Fields", "Payload", "StreamDriver", "StreamMonitor", "event_fields", "output_fields",
+           "pack", "request_fields", "reset", "unpack"]
+
+Fields = dict[str, int]
+"""Widths [bit] of the members of a structured payload, lowest bits first."""
 
 Payload = dict[str, int]
-_HANDSHAKE = ("valid", "ready")
+"""Values of the members, by name."""
+
+_HANDSHAKE = ("valid", "ready", "payload")
 
 
-def _signals(dut: SimHandleBase, stream: str, fields: tuple[str, ...]) -> dict[str, SimHandleBase]:
-    """Handles of the payload: ``<stream>__payload`` or ``<stream>__payload__<field>`` each."""
-    if not fields:
-        return {"": getattr(dut, f"{stream}__payload")}
-    return {field: getattr(dut, f"{stream}__payload__{field}") for field in fields}
+def event_fields(config: HardwareConfig) -> Fields:
+    """Payload of the core's ``events``."""
+    return {"kind": 2, "axon": (config.axons - 1).bit_length()}
+
+
+def output_fields(config: HardwareConfig) -> Fields:
+    """Payload of the core's ``output``."""
+    return {"kind": 2, "neuron": (config.neurons - 1).bit_length()}
+
+
+def request_fields() -> Fields:
+    """Payload of the core's ``request``."""
+    return {"write": 1, "space": 4, "address": 20, "data": 16}
+
+
+def pack(values: Payload, fields: Fields) -> int:
+    """One number from the members of a payload; absent ones are 0, too large ones are refused."""
+    word, shift = 0, 0
+    for name, width in fields.items():
+        value = values.get(name, 0)
+        if not 0 <= value < 1 << width:
+            raise ValueError(f"{name} must be in 0..{(1 << width) - 1}, not {value}")
+        word |= value << shift
+        shift += width
+    return word
+
+
+def unpack(word: int, fields: Fields) -> Payload:
+    """Inverse of :func:`pack`."""
+    values = {}
+    for name, width in fields.items():
+        values[name] = word & ((1 << width) - 1)
+        word >>= width
+    return values
 
 
 async def reset(dut: SimHandleBase, cycles: int = 2) -> None:
@@ -43,27 +80,27 @@ class StreamDriver:
         Toplevel with ``clk`` and ``<stream>__valid/ready/payload``.
     stream : str
         Name of the stream.
-    fields : tuple of str
+    fields : Fields
         Members of a structured payload; none: the payload is one number.
     stall : float
         Probability of not offering in a cycle, 0..1 (1 never offers).
     seed : int
     """
 
-    def __init__(self, dut: SimHandleBase, stream: str, fields: tuple[str, ...] = (), *,
+    def __init__(self, dut: SimHandleBase, stream: str, fields: Fields | None = None, *,
                  stall: float = 0.0, seed: int = 0):
         self.stall = stall
-        self._clk = dut.clk
-        self._valid, self._ready = (getattr(dut, f"{stream}__{name}") for name in _HANDSHAKE)
-        self._payload = _signals(dut, stream, fields)
-        self._queue: collections.deque[Payload] = collections.deque()
+        self._clk, self._fields = dut.clk, fields
+        self._valid, self._ready, self._payload = (
+            getattr(dut, f"{stream}__{name}") for name in _HANDSHAKE)
+        self._queue: collections.deque[int] = collections.deque()
         self._rng = np.random.default_rng(seed)
         self._valid.value = 0
 
     def send(self, *payloads: int | Payload) -> None:
         """Queue payloads: a number, or one number per field."""
         for payload in payloads:
-            self._queue.append(payload if isinstance(payload, dict) else {"": payload})
+            self._queue.append(pack(payload, self._fields) if self._fields else payload)
 
     @property
     def pending(self) -> int:
@@ -87,10 +124,9 @@ class StreamDriver:
             self._valid.value = int(offered)
             if not offered:
                 continue
-            for field, value in self._queue[0].items():
-                self._payload[field].value = value
+            self._payload.value = self._queue[0]
             await ReadOnly()
-            if self._ready.value == 1:
+            if self._ready.value == 1 and self._queue:
                 self._queue.popleft()
                 offered = False
 
@@ -102,13 +138,13 @@ class StreamMonitor:
     The payload must hold until it is taken: a change of it, or a valid that falls, is an error.
     """
 
-    def __init__(self, dut: SimHandleBase, stream: str, fields: tuple[str, ...] = (), *,
+    def __init__(self, dut: SimHandleBase, stream: str, fields: Fields | None = None, *,
                  stall: float = 0.0, seed: int = 0):
         self.stall = stall
         self.taken: list[int | Payload] = []
-        self._clk, self._stream = dut.clk, stream
-        self._valid, self._ready = (getattr(dut, f"{stream}__{name}") for name in _HANDSHAKE)
-        self._payload = _signals(dut, stream, fields)
+        self._clk, self._stream, self._fields = dut.clk, stream, fields
+        self._valid, self._ready, self._payload = (
+            getattr(dut, f"{stream}__{name}") for name in _HANDSHAKE)
         self._rng = np.random.default_rng(seed)
         self._held: int | Payload | None = None
         self._ready.value = 0
@@ -120,8 +156,8 @@ class StreamMonitor:
     def _offer(self) -> int | Payload | None:
         if self._valid.value != 1:
             return None
-        values = {field: handle.value.to_unsigned() for field, handle in self._payload.items()}
-        return values.get("", values)
+        word = self._payload.value.to_unsigned()
+        return unpack(word, self._fields) if self._fields else word
 
     async def run(self) -> None:
         """Coroutine that takes from the stream; start it once with ``start_soon``."""
