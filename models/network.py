@@ -1,0 +1,319 @@
+"""The golden executor: a whole program over many samples, plainly or fast, with equal results."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import functools
+import itertools
+import os
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from lamina.models.blas import single_threaded
+from lamina.models.config import ResetRule
+from lamina.models.fixed import bounds, signed_bits
+from lamina.models.neuron import lif_step, lif_wraps
+from lamina.models.program import Layer, Program
+from lamina.models.ranges import sum_range
+from lamina.models.tiers import effective_weights
+from lamina.models.trace import Trace
+
+__all__ = ["neuron_updates_per_sample", "run", "sops_per_sample"]
+
+_BLOCK_SAMPLES = 64
+_SHARED_SAMPLES = 32
+_THREADS = os.cpu_count() or 1
+_BUFFER_ELEMENTS = 1 << 18
+_FLOAT32_LIMIT = 1 << 24
+
+Progress = Callable[[int, int], None]
+
+
+def run(
+    program: Program,
+    spikes: np.ndarray,
+    tiers: tuple[int, ...],
+    *,
+    trace: bool = False,
+    plain: bool = False,
+    progress: Progress | None = None,
+) -> Trace:
+    """Run `program` over every sample, all membranes zero at its start.
+
+    The plain executor goes timestep by timestep through
+    :func:`lamina.models.neuron.lif_step` and counts wraps. The fast one multiplies several
+    timesteps at once in floating point, which is exact below 2**24 (2**53 in double precision); it
+    is taken when the range analysis excludes wraps in every layer, and gives the same integers.
+
+    Parameters
+    ----------
+    program : Program
+    spikes : uint8 or bool array (N, T, axons)
+        0 or 1.
+    tiers : tuple of int
+        Bits of each memory tier, most significant first; gated ones as the program says.
+    trace : bool
+        Keep spikes and membranes of every layer and timestep.
+    plain : bool
+        Insist on the plain executor.
+    progress : callable, optional
+        Called in this thread with the samples done and N.
+
+    Raises
+    ------
+    TypeError
+        If `spikes` is neither uint8 nor bool.
+    ValueError
+        If its shape or a value is wrong, or if a weight does not fit `tiers`.
+    """
+    network = _prepare(program, tuple(tiers))
+    spikes = _checked(spikes, program)
+    result = _Result(program, spikes, trace)
+    if plain or network.may_wrap:
+        wraps = network.run_plain(spikes, result, progress)
+    else:
+        wraps = 0
+        network.run_fast(spikes, result, progress)
+    return result.to_trace(wraps)
+
+
+def sops_per_sample(program: Program, trace: Trace) -> np.ndarray:
+    """Synaptic operations of each sample, int64 (N,): every spike meets each neuron behind it."""
+    neurons = np.array([layer.neurons for layer in program.layers], dtype=np.int64)
+    return neurons @ trace.spike_counts[:-1]
+
+
+def neuron_updates_per_sample(program: Program) -> int:
+    """Leak, threshold and reset operations of one sample: all neurons in all timesteps."""
+    return program.timesteps * sum(layer.neurons for layer in program.layers)
+
+
+def _checked(spikes: np.ndarray, program: Program) -> np.ndarray:
+    if spikes.dtype not in (np.uint8, np.bool_):
+        raise TypeError(f"spikes must be uint8 or bool, not {spikes.dtype}")
+    if spikes.ndim != 3 or spikes.shape[1] == 0 or spikes.shape[2] != program.axons:
+        raise ValueError(f"spikes must have shape (samples, timesteps, {program.axons}), "
+                         f"not {spikes.shape}")
+    spikes = spikes.view(np.uint8)
+    if spikes.size and spikes.max() > 1:
+        raise ValueError(f"spikes must be 0 or 1, not {spikes.max()}")
+    return spikes
+
+
+def _blocks(samples: int) -> list[tuple[int, int]]:
+    """Split ``range(samples)`` evenly, small enough for the caches, enough for all threads."""
+    count = -(-samples // _BLOCK_SAMPLES)
+    if samples >= _SHARED_SAMPLES:
+        count = -(-count // _THREADS) * _THREADS
+    edges = [samples * k // count for k in range(count + 1)] if count else []
+    return list(itertools.pairwise(edges))
+
+
+def _in_threads(
+    work: Callable[[tuple[int, int]], int], blocks: list[tuple[int, int]]
+) -> Iterator[int]:
+    """Results of `work` on every block, in order; NumPy lets its threads run side by side."""
+    workers = min(len(blocks), _THREADS)
+    if workers < 2:
+        yield from map(work, blocks)
+        return
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        yield from pool.map(work, blocks)
+
+
+def _count(spikes: np.ndarray) -> np.ndarray:
+    """Spikes of each sample, exact, of float (timesteps, samples, lines)."""
+    timesteps, samples, lines = spikes.shape
+    per_step = spikes.reshape(-1, lines) @ np.ones(lines, dtype=spikes.dtype)
+    return per_step.reshape(timesteps, samples).sum(axis=0, dtype=np.float64).astype(np.int64)
+
+
+class _Result:
+    """The arrays of a :class:`Trace`, filled block by block."""
+
+    def __init__(self, program: Program, spikes: np.ndarray, trace: bool):
+        samples, timesteps, _ = spikes.shape
+        widths = [layer.neurons for layer in program.layers]
+        self.spikes = np.empty((samples, timesteps, widths[-1]), dtype=np.uint8)
+        self.finals = tuple(np.empty((samples, width), dtype=np.int64) for width in widths)
+        self.counts = np.zeros((len(widths) + 1, samples), dtype=np.int64)
+        shapes = [(samples, timesteps, width) for width in widths] if trace else []
+        self.layer_spikes = tuple(np.empty(shape, dtype=np.uint8) for shape in shapes)
+        self.layer_membranes = tuple(np.empty(shape, dtype=np.int64) for shape in shapes)
+        if trace:
+            self.spikes = self.layer_spikes[-1]
+
+    def to_trace(self, wraps: int) -> Trace:
+        """Freeze the result."""
+        return Trace(spikes=self.spikes, final_membranes=self.finals, spike_counts=self.counts,
+                     layer_spikes=self.layer_spikes, layer_membranes=self.layer_membranes,
+                     wraps=wraps)
+
+
+class _FastLayer:
+    """Constants of one layer in floating point, for exact integer arithmetic."""
+
+    def __init__(self, layer: Layer, program: Program, dtype: type):
+        self.rule = layer.reset
+        self.weights = layer.weights.astype(dtype)
+        leak = layer.decay / (1 << program.decay_bits)
+        low, high = bounds(program.state_bits)
+        self._vectors = [np.asarray(vector, dtype=dtype) for vector in (
+            leak, layer.bias, layer.theta, layer.r, layer.v_reset,
+            np.full(layer.neurons, low), np.full(layer.neurons, high))]
+        self._constants = functools.lru_cache(maxsize=4)(self._tile)
+
+    def _tile(self, samples: int) -> list[np.ndarray]:
+        return [np.tile(vector, samples) for vector in self._vectors]
+
+    def block(self, samples: int) -> _FastBlock:
+        """State and constants for `samples` samples side by side."""
+        return _FastBlock(self.rule, self.weights, *self._constants(samples))
+
+
+class _FastBlock:
+    """One layer over a block of samples; vectors are flat (samples * neurons)."""
+
+    def __init__(self, rule, weights, leak, bias, theta, r, v_reset, low, high):
+        self.v = np.zeros_like(leak)
+        self._rule, self._weights, self._leak, self._bias = rule, weights, leak, bias
+        self._theta, self._r, self._v_reset, self._low, self._high = theta, r, v_reset, low, high
+        self._change = np.zeros_like(leak)
+
+    def advance(
+        self, inputs: np.ndarray, timesteps: int, membranes: np.ndarray | None
+    ) -> np.ndarray:
+        """Spikes (timesteps * samples, neurons) for inputs (timesteps * samples, axons)."""
+        sums = inputs @ self._weights
+        drives = sums.reshape(timesteps, -1)
+        drives += self._bias
+        for t, drive in enumerate(drives):
+            self._step(drive)
+            if membranes is not None:
+                membranes[t] = self.v
+        return sums
+
+    def _step(self, drive: np.ndarray) -> None:
+        """Advance `v` by one timestep; `drive` holds weights + bias and receives the spikes."""
+        v, change = self.v, self._change
+        np.multiply(v, self._leak, out=v)
+        np.floor(v, out=v)
+        np.add(v, drive, out=v)
+        if self._rule is ResetRule.SUBTRACT_DELAYED:
+            np.subtract(v, change, out=v)
+        np.greater_equal(v, self._theta, out=drive)
+        if self._rule is ResetRule.VALUE:
+            np.subtract(v, self._v_reset, out=change)
+            np.multiply(change, drive, out=change)
+        else:
+            np.multiply(drive, self._r, out=change)
+        if self._rule is not ResetRule.SUBTRACT_DELAYED:
+            np.subtract(v, change, out=v)
+        np.maximum(v, self._low, out=v)
+        np.minimum(v, self._high, out=v)
+
+
+class _Network:
+    """A program with the weights that its lanes see, ready for either executor."""
+
+    def __init__(self, program: Program, tiers: tuple[int, ...]):
+        self._program = program
+        self._layers = [_seen_layer(layer, program, tiers) for layer in program.layers]
+        ranges = [sum_range(layer, layer.weights, decay_bits=program.decay_bits,
+                            state_bits=program.state_bits) for layer in self._layers]
+        self.may_wrap = any(signed_bits(*span) > program.acc_bits for span in ranges)
+        dtype = np.float32 if self._fits_float32(ranges) else np.float64
+        self._fast = [_FastLayer(layer, program, dtype) for layer in self._layers]
+        self._dtype = dtype
+
+    def _fits_float32(self, ranges: list[tuple[int, int]]) -> bool:
+        """Whether products, partial sums in any order and reset differences stay below 2**24."""
+        half = 1 << (self._program.state_bits - 1)
+        largest = max(int(layer.decay.max()) * half for layer in self._layers)
+        for layer, (low, high) in zip(self._layers, ranges, strict=True):
+            gross = int(np.abs(layer.weights).sum(axis=0).max())
+            largest = max(largest, gross + 2 * half, half - low, half + high)
+        return largest <= _FLOAT32_LIMIT
+
+    def run_plain(self, spikes: np.ndarray, result: _Result, progress: Progress | None) -> int:
+        """Fill `result` timestep by timestep, block by block; returns the wraps."""
+        wraps = 0
+        for start, stop in _blocks(len(spikes)):
+            wraps += self._plain_block(spikes[start:stop], result, slice(start, stop))
+            if progress:
+                progress(stop, len(spikes))
+        return wraps
+
+    def _plain_block(self, spikes: np.ndarray, result: _Result, rows: slice) -> int:
+        program, wraps = self._program, 0
+        membranes = [np.zeros((len(spikes), layer.neurons), np.int64) for layer in self._layers]
+        for t in range(spikes.shape[1]):
+            active = spikes[:, t]
+            result.counts[0, rows] += active.sum(axis=1, dtype=np.int64)
+            for k, layer in enumerate(self._layers):
+                wraps += lif_wraps(layer, membranes[k], active, decay_bits=program.decay_bits,
+                                   acc_bits=program.acc_bits)
+                active, membranes[k], _ = lif_step(
+                    layer, membranes[k], active, decay_bits=program.decay_bits,
+                    state_bits=program.state_bits, acc_bits=program.acc_bits)
+                result.counts[k + 1, rows] += active.sum(axis=1, dtype=np.int64)
+                if result.layer_spikes:
+                    result.layer_spikes[k][rows, t] = active
+                    result.layer_membranes[k][rows, t] = membranes[k]
+            result.spikes[rows, t] = active
+        for final, membrane in zip(result.finals, membranes, strict=True):
+            final[rows] = membrane
+        return wraps
+
+    def run_fast(self, spikes: np.ndarray, result: _Result, progress: Progress | None) -> None:
+        """Fill `result` by one thread per processor, each on its own blocks of samples."""
+        work = functools.partial(self._fast_block, spikes, result)
+        with single_threaded():
+            for stop in _in_threads(work, _blocks(len(spikes))):
+                if progress:
+                    progress(stop, len(spikes))
+
+    def _fast_block(self, spikes: np.ndarray, result: _Result, block: tuple[int, int]) -> int:
+        rows = slice(*block)
+        spikes = spikes[rows]
+        samples, timesteps, axons = spikes.shape
+        stretch = max(1, min(timesteps, _BUFFER_ELEMENTS // (samples * axons)))
+        layers = [layer.block(samples) for layer in self._fast]
+        inputs = np.empty((stretch, samples, axons), dtype=self._dtype)
+        for start in range(0, timesteps, stretch):
+            steps = slice(start, min(start + stretch, timesteps))
+            active = inputs[:steps.stop - start]
+            active[:] = spikes[:, steps].transpose(1, 0, 2)
+            self._fast_stretch(active, layers, result, rows, steps)
+        for final, layer in zip(result.finals, layers, strict=True):
+            final[rows] = layer.v.reshape(samples, -1)
+        return rows.stop
+
+    def _fast_stretch(self, active, layers, result, rows, steps) -> None:
+        """Run all layers over timesteps `steps` of samples `rows`."""
+        timesteps, samples, _ = active.shape
+        result.counts[0, rows] += _count(active)
+        for k, layer in enumerate(layers):
+            membranes = None
+            if result.layer_spikes:
+                membranes = np.empty((timesteps, len(layer.v)), dtype=self._dtype)
+            active = layer.advance(active.reshape(timesteps * samples, -1), timesteps, membranes)
+            active = active.reshape(timesteps, samples, -1)
+            result.counts[k + 1, rows] += _count(active)
+            if result.layer_spikes:
+                result.layer_spikes[k][rows, steps] = active.transpose(1, 0, 2)
+                result.layer_membranes[k][rows, steps] = membranes.reshape(
+                    active.shape).transpose(1, 0, 2)
+        result.spikes[rows, steps] = active.transpose(1, 0, 2)
+
+
+def _seen_layer(layer: Layer, program: Program, tiers: tuple[int, ...]) -> Layer:
+    """`layer` with the weights that are read while its or the program's tiers are gated."""
+    gated = max(program.gated_tiers, layer.gated_tiers)
+    seen = effective_weights(layer.weights, tiers, gated, program.tier_fill)
+    return dataclasses.replace(layer, weights=seen)
+
+
+_prepare = functools.lru_cache(maxsize=4)(_Network)
