@@ -49,7 +49,7 @@ def raster(spikes: np.ndarray, title: str) -> str:
         axes.yaxis.get_major_locator().set_params(integer=True)
         axes.xaxis.get_major_locator().set_params(integer=True)
 
-    return _svg(draw, width=5.2, height=float(np.clip(0.9 + neurons / 60, 1.9, 3.6)))
+    return _svg(draw, width=3.2, height=float(np.clip(1.8 + neurons / 300, 1.9, 3.4)))
 
 
 def membranes(values: np.ndarray, spikes: np.ndarray, theta: np.ndarray, most: int = 10) -> str:
@@ -76,7 +76,7 @@ def membranes(values: np.ndarray, spikes: np.ndarray, theta: np.ndarray, most: i
             axes.plot(times, values[times, neuron], "o", color=color, markersize=4)
         axes.axhspan(int(theta.min()), int(theta.max()), color=INK, linewidth=1, alpha=0.25)
         axes.set(xlabel="timestep", ylabel="membrane after the timestep [LSB]")
-        axes.annotate("threshold", (0, int(theta.max())), xytext=(2, 3),
+        axes.annotate("threshold", (len(values) - 1, int(theta.max())), xytext=(0, 3), ha="right",
                       textcoords="offset points", color=MUTED, fontsize=8)
         axes.legend(title="neuron", frameon=False, loc="center left", bbox_to_anchor=(1, 0.5),
                     fontsize=8)
