@@ -7,7 +7,6 @@
 // is ignored like one in STANDBY. POWEROFF (active low): like SLEEP, and the contents are lost.
 // Garbage is pseudo-random and the same in every simulator, so that reliance on it is a mismatch
 // also where there are two states only. Nothing is initialised to 0.
-`timescale 1ns / 1ps
 /* verilator lint_off DECLFILENAME */
 module SB_SPRAM256KA (
     input  wire [13:0] ADDRESS,

