@@ -83,7 +83,8 @@ class Counters(wiring.Component):
         m.d.comb += added.eq(read.data + Mux(phase[1], carry, latched))
         with m.If(phase == 0):
             m.d.sync += latched.eq(pending)
-        m.d.sync += carry.eq(added[16])
+        with m.If(phase == 1):
+            m.d.sync += carry.eq(added[16])
         m.d.comb += [
             read.addr.eq((index << 1) | phase[1]),
             write.addr.eq((index << 1) | phase[1]),
@@ -111,7 +112,7 @@ class Counters(wiring.Component):
     def _serve(self, m, index, phase, turn, written):
         """Latch the wanted counter in the first whole round after the request."""
         fresh = Signal()
-        wanted = index == self.index
+        wanted = self.read & fresh & (index == self.index)
         with m.If(~self.read | self.ready):
             m.d.sync += fresh.eq(0)
         with m.Elif(turn):

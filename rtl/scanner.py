@@ -40,8 +40,10 @@ class Scanner(wiring.Component):
     word : In(lanes)
     busy : Out(1)
         A scan runs; when it falls the count is final.
-    counts : Out(log2(axons) + 1), one per slot
-        ``count0``, ``count1``: entries written.
+    found_stb : Out(1)
+        A spike is being appended.
+    count0, count1 : Out(log2(axons) + 1)
+        Entries in the list of each slot.
     read_slot, read_index : In
         List entry wanted.
     axon : Out(log2(axons))
@@ -64,6 +66,7 @@ class Scanner(wiring.Component):
             "fetch": Out(1),
             "word": In(config.lanes),
             "busy": Out(1),
+            "found_stb": Out(1),
             "count0": Out(self._axon_bits + 1),
             "count1": Out(self._axon_bits + 1),
             "read_slot": In(1),
@@ -120,7 +123,7 @@ class Scanner(wiring.Component):
         with m.Elif((wanted == total) & ~in_flight & ~queued_valid & advance):
             m.d.sync += running.eq(0)
         storing = self._store(m, emit, slot, bits, index)
-        m.d.comb += self.busy.eq(running | storing)
+        m.d.comb += [self.busy.eq(running | storing), self.found_stb.eq(storing)]
         return m
 
     def _store(self, m, emit, slot, bits, index):

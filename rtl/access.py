@@ -1,0 +1,252 @@
+"""Host access: registers, descriptors, state and weights behind one request stream."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from lamina.models.config import HardwareConfig, Register, Space
+from lamina.rtl.streams import request_layout
+
+__all__ = ["CORE_ID", "CORE_VERSION", "HostAccess"]
+
+CORE_ID = 0x4C41
+CORE_VERSION = 1
+
+
+class HostAccess(wiring.Component):
+    """Serve one request after the other; memories only while ``idle``.
+
+    A write takes 1 cycle (the last chunk of a wide word commits it), a register read 2, a state read
+    ``lanes + 4`` at most, a weight read 4, a counter read up to two counter rounds.
+
+    Parameters
+    ----------
+    config : HardwareConfig
+
+    Members
+    -------
+    request : In(stream of request_layout)
+    response : Out(stream of 16 bit)
+        One per read.
+    idle : In(1)
+    between : In(1)
+        Between samples: tier modes may take effect.
+    layers, input_axons : Out
+        Registers of these names.
+    gated, fill_mid : Out
+        Tiers off now; their fill.
+    refused : Out(1)
+        A tier that lost its contents is on.
+    descriptor_address, descriptor_write, descriptor_i, descriptor_o
+        To the scheduler.
+    busy : Out(1)
+        The state and weight ports belong to the host.
+    state_address, state_lanes, state_i, state_shift, state_o
+        To the state memory: row to read or write, lanes to write, slot, shift, slot of lane 0.
+    weight_address, weight_read, weight_write, weight_i, weight_o
+        To the weight memory.
+    zero_stb, counter_read, counter_index, counter_low, counter_high, counter_ready
+        To the counters.
+    """
+
+    def __init__(self, config: HardwareConfig, counters: int):
+        if not isinstance(config, HardwareConfig):
+            raise TypeError(f"config must be a HardwareConfig, not {config!r}")
+        self._config = config
+        self._row_bits = (8 * config.groups - 1).bit_length()
+        self._lane_bits = (config.lanes - 1).bit_length()
+        tiers = len(config.tiers)
+        widest = config.lanes * max(config.tiers)
+        super().__init__({
+            "request": In(stream.Signature(request_layout())),
+            "response": Out(stream.Signature(16)),
+            "idle": In(1),
+            "between": In(1),
+            "layers": Out(range(config.layers + 1)),
+            "input_axons": Out((config.axons - 1).bit_length() + 1),
+            "gated": Out(tiers),
+            "fill_mid": Out(1, init=1),
+            "refused": Out(1),
+            "descriptor_address": Out((config.layers * 8 - 1).bit_length()),
+            "descriptor_write": Out(1),
+            "descriptor_i": Out(16),
+            "descriptor_o": In(16),
+            "busy": Out(1),
+            "state_address": Out(self._row_bits),
+            "state_lanes": Out(config.lanes),
+            "state_i": Out(config.slot_bits),
+            "state_shift": Out(1),
+            "state_o": In(config.slot_bits),
+            "weight_address": Out((config.weight_words - 1).bit_length()),
+            "weight_read": Out(tiers),
+            "weight_write": Out(tiers),
+            "weight_i": Out(widest),
+            "weight_o": In(widest),
+            "zero_stb": Out(1),
+            "counter_read": Out(1),
+            "counter_index": Out((counters - 1).bit_length()),
+            "counter_low": In(16),
+            "counter_high": In(16),
+            "counter_ready": In(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        request = self.request.payload
+        space, address = request.space, request.address
+        is_register = space == Space.REGISTERS
+        served = Signal()
+        m.d.comb += [
+            served.eq(self.request.valid & (is_register | self.idle)),
+            self.descriptor_address.eq(address),
+            self.descriptor_i.eq(request.data),
+            self.busy.eq(self.request.valid & self.idle),
+        ]
+        chunk = self._locate(m, address, space)
+        self._stage(m, chunk)
+        tier_writes = Signal(len(self._config.tiers))
+        write = Signal()
+        m.d.comb += [write.eq(served & request.write), self.weight_write.eq(tier_writes)]
+        with m.If(write):
+            m.d.comb += self.request.ready.eq(1)
+            with m.If(is_register):
+                self._write_register(m, address, request.data)
+            with m.Elif(space == Space.DESCRIPTORS):
+                m.d.comb += self.descriptor_write.eq(1)
+            with m.Elif((space == Space.STATE) & chunk["state_last"]):
+                m.d.comb += self.state_lanes.eq(1 << chunk["lane"])
+            with m.Elif(space[3] & chunk["weight_last"]):
+                m.d.comb += tier_writes.eq(1 << space[:3])
+        wanted, lost = self._modes(m, write & is_register)
+        self._read(m, served & ~request.write, chunk, {
+            Register.LAYERS: self.layers, Register.INPUT_AXONS: self.input_axons,
+            Register.TIER_GATED: wanted, Register.TIER_FILL: self.fill_mid,
+            Register.TIER_LOST: lost})
+        return m
+
+    def _locate(self, m, address, space):
+        """Split the word address into row, lane and chunk of each memory."""
+        config = self._config
+        state_bits = (config.slot_chunks - 1).bit_length()
+        state_chunk = address[:state_bits]
+        lane = address[state_bits:state_bits + self._lane_bits]
+        m.d.comb += self.state_address.eq(address[state_bits + self._lane_bits:])
+        counts = [config.tier_chunks(tier) for tier in range(len(config.tiers))]
+        weight_chunk = Signal(max((max(counts) - 1).bit_length(), 1))
+        weight_last = Signal()
+        with m.Switch(space[:3]):
+            for tier, count in enumerate(counts):
+                bits = (count - 1).bit_length()
+                with m.Case(tier):
+                    m.d.comb += [self.weight_address.eq(address[bits:]),
+                                 weight_chunk.eq(address[:bits]),
+                                 weight_last.eq(address[:bits] == count - 1)]
+        return {"lane": lane, "state": state_chunk,
+                "state_last": state_chunk == config.slot_chunks - 1,
+                "weight": weight_chunk, "weight_last": weight_last}
+
+    def _stage(self, m, chunk):
+        """Collect the chunks of a wide word; the newest one is at the top."""
+        config = self._config
+        data = self.request.payload.data
+        taken = self.request.valid & self.request.ready & self.request.payload.write
+        widest = max(config.slot_chunks, *(config.tier_chunks(t) for t in range(len(config.tiers))))
+        if widest == 1:
+            m.d.comb += [self.state_i.eq(data), self.weight_i.eq(data)]
+            return
+        staged = Signal(16 * (widest - 1))
+        with m.If(taken):
+            m.d.sync += staged.eq(Cat(staged, data)[16:])
+        whole = Cat(staged, data)
+        m.d.comb += self.state_i.eq(whole[16 * (widest - config.slot_chunks):])
+        with m.Switch(self.request.payload.space[:3]):
+            for tier in range(len(config.tiers)):
+                with m.Case(tier):
+                    m.d.comb += self.weight_i.eq(whole[16 * (widest - config.tier_chunks(tier)):])
+
+    def _write_register(self, m, address, value):
+        with m.Switch(address):
+            with m.Case(Register.LAYERS):
+                m.d.sync += self.layers.eq(value)
+            with m.Case(Register.INPUT_AXONS):
+                m.d.sync += self.input_axons.eq(value)
+            with m.Case(Register.TIER_FILL):
+                m.d.sync += self.fill_mid.eq(value[0])
+            with m.Case(Register.CONTROL):
+                m.d.comb += self.zero_stb.eq(value[0])
+
+    def _modes(self, m, write):
+        """Tier modes: returns what was asked for, and the tiers whose contents are lost."""
+        tiers = len(self._config.tiers)
+        request = self.request.payload
+        wanted = Signal(tiers)
+        lost = Signal(tiers)
+        rewritten = Signal(tiers)
+        with m.If(write & (request.address == Register.TIER_GATED)):
+            m.d.sync += wanted.eq(request.data[:tiers] & ~Const(1, tiers))
+        with m.If(write & (request.address == Register.TIER_LOST)):
+            m.d.comb += rewritten.eq(request.data)
+        with m.If(self.between & self.idle):
+            m.d.sync += self.gated.eq(wanted)
+        m.d.sync += lost.eq((lost & ~rewritten) | self.gated)
+        m.d.comb += self.refused.eq((lost & ~self.gated).any())
+        return wanted, lost
+
+    def _read(self, m, asked, chunk, variables):
+        """Serve reads: fetch, shift the wanted lane down or wait for the counters, respond."""
+        request = self.request.payload
+        value = Signal(16)
+        shifts = Signal(self._lane_bits + 1)
+        counter = (request.address[:6] - Register.COUNTERS)[:6]
+        m.d.comb += [self.response.payload.eq(value), self.counter_index.eq(counter[1:])]
+        with m.FSM():
+            with m.State("IDLE"):
+                m.d.sync += shifts.eq(chunk["lane"])
+                with m.If(asked):
+                    m.next = "FETCH"
+                    with m.If((request.space == Space.REGISTERS) & request.address[4:].any()):
+                        m.next = "COUNTER"
+                    with m.If(request.space[3]):
+                        m.d.comb += self.weight_read.eq(1 << request.space[:3])
+            with m.State("FETCH"):
+                self._select(m, value, chunk, variables)
+                m.next = "RESPOND"
+                with m.If(request.space == Space.STATE):
+                    m.next = "SHIFT"
+            with m.State("SHIFT"):
+                m.d.comb += self.state_shift.eq(1)
+                m.d.sync += [shifts.eq(shifts - 1),
+                             value.eq(self.state_o.word_select(chunk["state"], 16))]
+                with m.If(shifts == 0):
+                    m.next = "RESPOND"
+            with m.State("COUNTER"):
+                m.d.comb += self.counter_read.eq(~request.address[0])
+                m.d.sync += value.eq(Mux(request.address[0], self.counter_high, self.counter_low))
+                with m.If(self.counter_ready | request.address[0]):
+                    m.next = "RESPOND"
+            with m.State("RESPOND"):
+                m.d.comb += self.response.valid.eq(1)
+                with m.If(self.response.ready):
+                    m.d.comb += self.request.ready.eq(1)
+                    m.next = "IDLE"
+
+    def _select(self, m, value, chunk, variables):
+        """Latch the word that the request names."""
+        request = self.request.payload
+        fingerprint = self._config.fingerprint
+        constants = {Register.ID: CORE_ID, Register.VERSION: CORE_VERSION,
+                     Register.CONFIG_LOW: fingerprint & 0xFFFF,
+                     Register.CONFIG_HIGH: fingerprint >> 16}
+        with m.Switch(request.space):
+            with m.Case(Space.REGISTERS), m.Switch(request.address[:4]):
+                for register, known in (constants | variables).items():
+                    with m.Case(register):
+                        m.d.sync += value.eq(known)
+                with m.Default():
+                    m.d.sync += value.eq(0)
+            with m.Case(Space.DESCRIPTORS):
+                m.d.sync += value.eq(self.descriptor_o)
+            with m.Default():
+                m.d.sync += value.eq(self.weight_o.word_select(chunk["weight"], 16))

@@ -1,0 +1,229 @@
+"""The core: a spiking network, layer by layer, group by group, spike by spike."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from lamina.models.config import Counter, HardwareConfig, StateRegion
+from lamina.rtl.access import HostAccess
+from lamina.rtl.counters import Counters
+from lamina.rtl.emitter import Emitter
+from lamina.rtl.lanes import Lanes, StateMemory
+from lamina.rtl.scanner import Scanner
+from lamina.rtl.scheduler import Scheduler
+from lamina.rtl.sequencer import Sequencer
+from lamina.rtl.spike_buffer import SpikeBuffer
+from lamina.rtl.streams import event_layout, output_layout, request_layout
+from lamina.rtl.weight_memory import WeightMemory
+
+__all__ = ["Core"]
+
+
+class Core(wiring.Component):
+    """Leaky integrate-and-fire layers on tiered weight memory; docs/architecture.md is the contract.
+
+    Golden: :func:`lamina.models.network.run`; cycles: :mod:`lamina.models.cost`.
+
+    Parameters
+    ----------
+    config : HardwareConfig
+
+    Members
+    -------
+    events : In(stream of event_layout)
+    output : Out(stream of output_layout)
+    request : In(stream of request_layout)
+    response : Out(stream of 16 bit)
+    idle : Out(1)
+        No closed bitmap waits, no layer runs, every output was taken.
+    tick_ready : Out(1)
+        A TICK or CLEAR given now would be taken at once.
+    refused : Out(1)
+        A tier that lost its contents is switched on; events are not taken.
+    """
+
+    def __init__(self, config: HardwareConfig):
+        if not isinstance(config, HardwareConfig):
+            raise TypeError(f"config must be a HardwareConfig, not {config!r}")
+        self._config = config
+        super().__init__({
+            "events": In(stream.Signature(event_layout(config))),
+            "output": Out(stream.Signature(output_layout(config))),
+            "request": In(stream.Signature(request_layout())),
+            "response": Out(stream.Signature(16)),
+            "idle": Out(1),
+            "tick_ready": Out(1),
+            "refused": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        most = [1, 1, 1, config.lanes, config.lanes, 1] + [1] * len(config.tiers)
+        m.submodules.buffer = buffer = SpikeBuffer(config)
+        m.submodules.scanner = scanner = Scanner(config)
+        m.submodules.scheduler = scheduler = Scheduler(config)
+        m.submodules.sequencer = sequencer = Sequencer(config)
+        m.submodules.weights = weights = WeightMemory(config)
+        m.submodules.state = state = StateMemory(config)
+        m.submodules.lanes = lanes = Lanes(config)
+        m.submodules.emitter = emitter = Emitter(config)
+        m.submodules.counters = counters = Counters(most)
+        m.submodules.access = access = HostAccess(config, len(most))
+        connect(m, flipped(self.events), buffer.events)
+        connect(m, emitter.output, flipped(self.output))
+        connect(m, flipped(self.request), access.request)
+        connect(m, access.response, flipped(self.response))
+
+        drained = ~sequencer.active & emitter.empty
+        m.d.comb += [
+            self.idle.eq(scheduler.waiting & ~scheduler.job_valid & drained),
+            self.tick_ready.eq(buffer.open),
+            self.refused.eq(access.refused),
+            buffer.hold.eq(access.refused | (access.layers == 0) | scheduler.resetting),
+            buffer.input_axons.eq(access.input_axons),
+            access.idle.eq(self.idle),
+            access.between.eq(scheduler.between),
+            scheduler.drained.eq(drained),
+            scheduler.layers.eq(access.layers),
+            scheduler.closed.eq(buffer.closed),
+            scheduler.clear.eq(buffer.clear),
+            buffer.done_stb.eq(scheduler.done_stb),
+        ]
+        self._connect_jobs(m, scheduler, sequencer)
+        former = self._connect_spikes(m, buffer, scanner, scheduler, sequencer, lanes)
+        self._connect_weights(m, sequencer, weights, lanes, access)
+        self._connect_state(m, sequencer, scheduler, state, lanes, access)
+        m.d.comb += [
+            lanes.add.eq(sequencer.add), lanes.first.eq(sequencer.first),
+            lanes.enabled.eq(sequencer.enabled), lanes.step.eq(sequencer.step),
+            lanes.rule.eq(sequencer.rule), lanes.finishing.eq(sequencer.finishing),
+            lanes.weights.eq(weights.weights), lanes.word.eq(state.word),
+            lanes.spiked.eq(former),
+            scheduler.descriptor_address.eq(access.descriptor_address),
+            scheduler.descriptor_write.eq(access.descriptor_write),
+            scheduler.descriptor_i.eq(access.descriptor_i),
+            access.descriptor_o.eq(scheduler.descriptor_o),
+        ]
+        self._connect_output(m, sequencer, scheduler, emitter, lanes)
+        self._connect_counters(m, counters, access, buffer, scanner, scheduler, sequencer, weights,
+                               lanes)
+        return m
+
+    def _connect_jobs(self, m, scheduler, sequencer):
+        m.d.comb += [
+            sequencer.job.eq(scheduler.job),
+            sequencer.job_valid.eq(scheduler.job_valid),
+            scheduler.job_take.eq(sequencer.job_take),
+        ]
+
+    def _connect_spikes(self, m, buffer, scanner, scheduler, sequencer, lanes):
+        """Bitmaps to lists; returns the former spikes of the finishing group."""
+        config = self._config
+        m.submodules.masks = masks = Memory(shape=config.lanes, depth=config.groups, init=[],
+                                            attrs={"no_rw_check": 1})
+        write, scan, former = masks.write_port(), masks.read_port(), masks.read_port()
+        job = scheduler.job
+        behind = sequencer.active & (sequencer.tag != job.tag)
+        spiked = Signal(config.lanes)
+        m.d.sync += spiked.eq(former.data)
+        m.d.comb += [
+            former.addr.eq(sequencer.mask_row),
+            write.addr.eq(Mux(scheduler.clearing, scheduler.clear_row, sequencer.store_row)),
+            write.data.eq(Mux(scheduler.clearing, 0, lanes.spikes)),
+            write.en.eq(sequencer.store | scheduler.clearing),
+            scan.addr.eq(job.source_row + scanner.address),
+            buffer.address.eq(Mux(scheduler.clearing, scheduler.clear_row, scanner.address)),
+            buffer.erase.eq((scanner.fetch & ~job.internal) | scheduler.clearing),
+            buffer.erase_all.eq(scheduler.resetting),
+            scanner.word.eq(Mux(job.internal, scan.data, buffer.word)),
+            scanner.start.eq(scheduler.scan_start),
+            scanner.slot.eq(scheduler.scan_tag),
+            scanner.words.eq(scheduler.scan_words),
+            scanner.ready_words.eq(scheduler.scan_words),
+            scheduler.scan_busy.eq(scanner.busy),
+            scanner.read_slot.eq(sequencer.tag),
+            scanner.read_index.eq(sequencer.read_index),
+            sequencer.axon.eq(scanner.axon),
+            sequencer.count.eq(Mux(sequencer.tag, scanner.count1, scanner.count0)),
+            sequencer.complete.eq(~scanner.busy | (sequencer.tag != job.tag)),
+        ]
+        with m.If(job.internal & behind):
+            m.d.comb += scanner.ready_words.eq(sequencer.rows_done)
+        return spiked
+
+    def _connect_weights(self, m, sequencer, weights, lanes, access):
+        m.d.comb += [
+            weights.access.eq(sequencer.access),
+            weights.address.eq(Mux(access.busy, access.weight_address, sequencer.address)),
+            weights.gated.eq(access.gated | sequencer.gated),
+            weights.fill_mid.eq(access.fill_mid),
+            weights.host_read.eq(access.weight_read),
+            weights.host_write.eq(access.weight_write),
+            weights.host_i.eq(access.weight_i),
+            access.weight_o.eq(weights.host_o),
+        ]
+
+    def _connect_state(self, m, sequencer, scheduler, state, lanes, access):
+        config = self._config
+        m.d.comb += [
+            state.address.eq(Mux(access.busy, access.state_address, sequencer.state_address)),
+            state.shift.eq(access.state_shift),
+            access.state_o.eq(state.word[0]),
+            state.write_address.eq(sequencer.store_row),
+        ]
+        for lane in range(config.lanes):
+            m.d.comb += state.write_word[lane].eq(lanes.membranes[lane])
+        with m.If(sequencer.store):
+            m.d.comb += state.write_lanes.eq(sequencer.finishing)
+        with m.Else():
+            for lane in range(config.lanes):
+                m.d.comb += state.write_word[lane].eq(access.state_i)
+            m.d.comb += [state.write_lanes.eq(access.state_lanes),
+                         state.write_address.eq(access.state_address)]
+        with m.If(scheduler.clearing):
+            row = StateRegion.MEMBRANE * config.groups + scheduler.clear_row
+            for lane in range(config.lanes):
+                m.d.comb += state.write_word[lane].eq(0)
+            m.d.comb += [state.write_address.eq(row),
+                         state.write_lanes.eq((scheduler.clear_row < config.groups).replicate(
+                             config.lanes))]
+
+    def _connect_output(self, m, sequencer, scheduler, emitter, lanes):
+        cleared = scheduler.cleared_stb
+        m.d.comb += [
+            emitter.push.eq(sequencer.push | cleared),
+            emitter.reserve.eq(sequencer.reserve | cleared),
+            emitter.mask.eq(Mux(sequencer.store & sequencer.report, lanes.spikes, 0)),
+            emitter.row.eq(sequencer.store_row),
+            emitter.tick.eq(sequencer.tick),
+            emitter.clear.eq(cleared),
+            sequencer.free.eq(emitter.free),
+        ]
+
+    def _connect_counters(self, m, counters, access, buffer, scanner, scheduler, sequencer, weights,
+                          lanes):
+        population = sum(lanes.spikes[lane] for lane in range(self._config.lanes))
+        adds = {
+            Counter.CYCLES: ~self.idle,
+            Counter.TICKS: sequencer.push & sequencer.tick,
+            Counter.SPIKES_IN: scanner.found_stb & ~scheduler.job.internal,
+            Counter.SOPS: sequencer.sops,
+            Counter.SPIKES_OUT: Mux(sequencer.store, population, 0),
+            Counter.DROPPED: buffer.dropped_stb,
+        }
+        adds |= {Counter.ACCESSES + tier: weights.accesses[tier]
+                 for tier in range(len(self._config.tiers))}
+        for index, value in adds.items():
+            m.d.comb += getattr(counters, f"add{int(index)}").eq(value)
+        m.d.comb += [
+            counters.zero_stb.eq(access.zero_stb),
+            counters.read.eq(access.counter_read),
+            counters.index.eq(access.counter_index),
+            access.counter_low.eq(counters.low),
+            access.counter_high.eq(counters.high),
+            access.counter_ready.eq(counters.ready),
+        ]

@@ -1,0 +1,265 @@
+"""Sequencer: streams the spike list through every group of a layer, and finishes each group."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from lamina.models.config import HardwareConfig, ResetRule, StateRegion
+from lamina.rtl.lanes import LaneStep
+from lamina.rtl.scheduler import job_layout
+
+__all__ = ["Sequencer"]
+
+
+class Sequencer(wiring.Component):
+    """Group-stationary execution of one job after the other.
+
+    An element is a list entry of a group (or, for an empty list, a mere leak). It is issued in
+    cycle 0; its axon arrives in 1, its weight address in 3, its weight and the addition in 5. The
+    last element of a group starts the finish: bias, threshold and reset words are read in 4, 5, 6 and
+    act in 6, 7, 8; the group is stored in 9. One element per cycle, groups without a gap as long as
+    they have enough elements (:func:`lamina.models.cost.layer_cycles` says how many).
+
+    Parameters
+    ----------
+    config : HardwareConfig
+
+    Members
+    -------
+    job, job_valid, job_take
+        From the scheduler; taken when the job before is stored.
+    count : In(log2(axons) + 1)
+        Entries of list ``tag`` so far.
+    complete : In(1)
+        The list will not grow.
+    tag : Out(1)
+        List of the running job.
+    read_index : Out(log2(axons))
+        Entry of that list wanted in this cycle.
+    axon : In(log2(axons))
+        Entry asked for in the cycle before.
+    access, address : Out
+        Weight word wanted (cycle 3).
+    gated : Out(tiers)
+        Gate mask of the running layer.
+    add, first, enabled : Out
+        To the lanes (cycle 5).
+    state_address : Out
+        Row of the state memory to read.
+    step, rule, finishing : Out
+        To the lanes, when the row is there.
+    mask_row : Out
+        Row whose former spikes the lanes need under ``SUBTRACT_DELAYED`` (cycle 5).
+    store : Out(1)
+        Membranes and spikes of ``store_row`` are to be stored (cycle 9).
+    rows_done : Out
+        Groups of the running job stored so far.
+    reserve, push, tick : Out(1)
+        To the emitter; ``report``: the job's spikes are wanted.
+    free : In(1)
+    active : Out(1)
+        A job runs.
+    sops : Out
+        Weights added to neurons in this cycle.
+    """
+
+    def __init__(self, config: HardwareConfig):
+        if not isinstance(config, HardwareConfig):
+            raise TypeError(f"config must be a HardwareConfig, not {config!r}")
+        self._config = config
+        axon_bits = (config.axons - 1).bit_length()
+        self._row_bits = (config.groups - 1).bit_length()
+        super().__init__({
+            "job": In(job_layout(config)),
+            "job_valid": In(1),
+            "job_take": Out(1),
+            "count": In(axon_bits + 1),
+            "complete": In(1),
+            "tag": Out(1),
+            "read_index": Out(axon_bits),
+            "axon": In(axon_bits),
+            "access": Out(1),
+            "address": Out((config.weight_words - 1).bit_length()),
+            "gated": Out(len(config.tiers)),
+            "add": Out(1),
+            "first": Out(1),
+            "enabled": Out(config.lanes),
+            "state_address": Out((8 * config.groups - 1).bit_length()),
+            "step": Out(LaneStep),
+            "rule": Out(2),
+            "finishing": Out(config.lanes),
+            "mask_row": Out(self._row_bits),
+            "store": Out(1),
+            "store_row": Out(self._row_bits),
+            "rows_done": Out(self._row_bits + 1),
+            "reserve": Out(1),
+            "push": Out(1),
+            "tick": Out(1),
+            "report": Out(1),
+            "free": In(1),
+            "active": Out(1),
+            "sops": Out((config.lanes - 1).bit_length() + 1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        job = Signal(job_layout(config))
+        last_mask = Signal(config.lanes)
+        m.d.comb += [
+            last_mask.eq(Cat(*[lane < job.last_lanes for lane in range(config.lanes)])),
+            self.tag.eq(job.tag), self.gated.eq(job.gated), self.rule.eq(job.rule),
+            self.report.eq(job.report), self.job_take.eq(self.job_valid & ~self.active),
+        ]
+        with m.If(self.job_take):
+            m.d.sync += [job.eq(self.job), self.active.eq(1), self.rows_done.eq(0)]
+
+        loaded = Signal()
+        skip_tick = self._skip(m, job)
+        element = self._issue(m, job, loaded)
+        m.d.comb += self.reserve.eq(element["reserve"] | skip_tick)
+        stages = self._pipeline(m, job, element)
+        self._accumulate(m, job, stages, last_mask)
+        finish = self._finish(m, job, stages, last_mask, skip_tick)
+        self._load(m, stages, finish, loaded)
+        return m
+
+    def _issue(self, m, job, loaded):
+        """Decide about the next element; returns its flags in cycle 0."""
+        index = Signal.like(self.count)
+        following = Signal.like(self.count)
+        group = Signal(self._row_bits + 1)
+        issuing = Signal()
+        spacing = Signal(2)
+        names = ("valid", "real", "first", "last", "final", "reserve")
+        element = {name: Signal(name=f"issue_{name}") for name in names}
+        empty = self.count == 0
+        ends = self.complete & ((following == self.count) | empty)
+        reporting = job.report | (element["final"] & job.closing)
+        m.d.comb += [
+            following.eq(index + 1),
+            element["first"].eq(index == 0),
+            element["last"].eq(ends),
+            element["final"].eq(group == job.groups - 1),
+            element["valid"].eq(issuing & (ends | (following < self.count))
+                                & (~element["first"] | loaded)
+                                & (~element["last"] | ((spacing == 0) & (self.free | ~reporting)))),
+            element["real"].eq(element["valid"] & ~empty),
+            self.read_index.eq(index),
+            element["reserve"].eq(element["valid"] & element["last"] & reporting),
+        ]
+        with m.If(spacing != 0):
+            m.d.sync += spacing.eq(spacing - 1)
+        with m.If(element["valid"]):
+            m.d.sync += index.eq(following)
+            with m.If(element["last"]):
+                m.d.sync += [index.eq(0), group.eq(group + 1), spacing.eq(2)]
+                with m.If(element["final"]):
+                    m.d.sync += issuing.eq(0)
+        with m.If(self.job_take):
+            m.d.sync += [index.eq(0), group.eq(0), issuing.eq(self.job.groups != 0)]
+        return element
+
+    def _skip(self, m, job):
+        """End a job without groups; returns the strobe that pushes its TICK."""
+        none = Signal()
+        tick = Signal(name="skip_tick")
+        m.d.comb += [none.eq(self.active & (job.groups == 0)), tick.eq(none & job.closing & self.free)]
+        with m.If(none & (self.free | ~job.closing)):
+            m.d.sync += self.active.eq(0)
+        return tick
+
+    def _pipeline(self, m, job, element):
+        """Flags of the elements in cycles 1..5; list entry to weight address."""
+        stages = [element]
+        for cycle in range(1, 6):
+            names = ("real", "first", "last", "final")
+            stage = {name: Signal(name=f"{name}{cycle}") for name in names}
+            for name in names:
+                flag = stages[-1][name]
+                m.d.sync += stage[name].eq(flag & element["valid"] if cycle == 1 else flag)
+            stages.append(stage)
+        axon = Signal.like(self.axon)
+        base = Signal.like(self.address)
+        fresh = Signal()
+        with m.If(self.job_take):
+            m.d.sync += fresh.eq(1)
+        with m.If(stages[1]["first"]):
+            m.d.sync += [base.eq(Mux(fresh, job.weight_base, base + job.axons)), fresh.eq(0)]
+        m.d.sync += [axon.eq(self.axon), self.address.eq(base + axon)]
+        m.d.comb += self.access.eq(stages[3]["real"])
+        return stages
+
+    def _accumulate(self, m, job, stages, last_mask):
+        last = stages[5]
+        m.d.comb += [
+            self.add.eq(last["real"]),
+            self.first.eq(last["first"]),
+            self.enabled.eq(Mux(last["final"], last_mask, ~Const(0, self._config.lanes))),
+        ]
+        with m.If(last["real"]):
+            m.d.comb += self.sops.eq(Mux(last["final"], job.last_lanes, self._config.lanes))
+
+    def _finish(self, m, job, stages, last_mask, skip_tick):
+        """Cycles 4..9 of a group's last element; returns (reading, address, step)."""
+        final = [stages[4]["final"] & stages[4]["last"]]
+        steps = [stages[4]["last"]]
+        for cycle in range(5, 10):
+            steps.append(Signal(name=f"finish{cycle}"))
+            final.append(Signal(name=f"finish_final{cycle}"))
+            m.d.sync += [steps[-1].eq(steps[-2]), final[-1].eq(final[-2])]
+        row = Signal(self._row_bits)
+        with m.If(steps[2]):
+            m.d.sync += row.eq(row + 1)
+        with m.If(self.job_take):
+            m.d.sync += [row.eq(self.job.state_base), self.store_row.eq(self.job.state_base)]
+        delayed = job.rule == ResetRule.SUBTRACT_DELAYED
+        second = steps[1] ^ (delayed & (steps[1] | steps[2]))
+        region = Mux(steps[0], StateRegion.BIAS, Mux(second, StateRegion.THETA, StateRegion.RESET))
+        step = Mux(steps[0], LaneStep.BIAS, Mux(second, LaneStep.THETA, LaneStep.RESET))
+        reading = steps[0] | steps[1] | steps[2]
+        threshold = Mux(delayed, final[4], final[3])
+        m.d.comb += [
+            self.mask_row.eq(row),
+            self.finishing.eq(Mux(threshold | final[5], last_mask, ~Const(0, self._config.lanes))),
+            self.store.eq(steps[5]),
+            self.tick.eq((final[5] & job.closing) | skip_tick),
+            self.push.eq((steps[5] & (job.report | self.tick)) | skip_tick),
+        ]
+        with m.If(self.store):
+            m.d.sync += [self.store_row.eq(self.store_row + 1), self.rows_done.eq(self.rows_done + 1)]
+            with m.If(final[5]):
+                m.d.sync += self.active.eq(0)
+        return reading, Cat(row, region), step
+
+    def _load(self, m, stages, finish, loaded):
+        """Read membrane and decay of the next group when the finish leaves the port alone."""
+        finishing, finish_address, finish_step = finish
+        row = Signal(self._row_bits)
+        left = Signal(self._row_bits + 1)
+        wanting = Signal()
+        decaying = Signal()
+        granted = Signal()
+        m.d.comb += granted.eq(wanting & ~finishing)
+        with m.If(granted):
+            m.d.sync += decaying.eq(~decaying)
+            with m.If(decaying):
+                m.d.sync += [wanting.eq(0), row.eq(row + 1), left.eq(left - 1), loaded.eq(1)]
+        with m.If(stages[0]["valid"] & stages[0]["first"]):
+            m.d.sync += loaded.eq(0)
+        with m.If(stages[1]["first"] & (left != 0)):
+            m.d.sync += wanting.eq(1)
+        with m.If(self.job_take):
+            m.d.sync += [row.eq(self.job.state_base), left.eq(self.job.groups),
+                         wanting.eq(self.job.groups != 0)]
+        region = Mux(decaying, StateRegion.DECAY, StateRegion.MEMBRANE)
+        m.d.comb += self.state_address.eq(Mux(finishing, finish_address, Cat(row, region)))
+        now = Signal(LaneStep)
+        later = Signal(LaneStep)
+        with m.If(finishing):
+            m.d.comb += now.eq(finish_step)
+        with m.Elif(granted):
+            m.d.comb += now.eq(Mux(decaying, LaneStep.DECAY, LaneStep.MEMBRANE))
+        m.d.sync += [later.eq(now), self.step.eq(later)]
