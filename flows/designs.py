@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import importlib.resources
 import pathlib
-import re
 import tomllib
 
 from lamina.flows.errors import UserError
@@ -108,20 +107,32 @@ def load_target(name: str) -> Target:
 def _read(path: pathlib.Path) -> Target:
     try:
         fields = tomllib.loads(path.read_text())
-        core = fields.pop("core", {})
-        config = HardwareConfig(**core | {"tiers": tuple(core.get("tiers", (2, 2, 2, 2)))})
-        constraint = path.parent / fields.pop("constraint", "")
-        target = Target(**fields, constraint=constraint, config=config)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise UserError(f"target {path}: {_plain(error)}") from error
+    except ValueError as error:
+        raise UserError(f"target {path}: {error}") from error
+    core = dict(fields.pop("core", {}))
+    if "tiers" in core:
+        core["tiers"] = tuple(core["tiers"])
+    constraint = path.parent / fields.pop("constraint", "")
+    fields["config"] = _construct(f"target {path}: core", HardwareConfig, core)
+    target = _construct(f"target {path}", Target, fields | {"constraint": constraint})
     if not constraint.is_file():
         raise UserError(f"target {path}: constraint file {constraint} does not exist")
     return target
 
 
-def _plain(error: Exception) -> str:
-    """Message of a dataclass constructor without the names of Python's making."""
-    return re.sub(r"\w+\.__init__\(\) ", "", str(error)).replace("keyword argument", "key")
+def _construct(subject: str, kind: type, fields: dict[str, object]):
+    known = {field.name: field for field in dataclasses.fields(kind)}
+    unknown = [name for name in fields if name not in known]
+    missing = [name for name, field in known.items()
+               if name not in fields and field.default is dataclasses.MISSING]
+    if unknown:
+        raise UserError(f"{subject}: unknown key {unknown[0]!r}")
+    if missing:
+        raise UserError(f"{subject}: missing key {missing[0]!r}")
+    try:
+        return kind(**fields)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{subject}: {error}") from error
 
 
 def _built_in() -> dict[str, Target]:

@@ -117,7 +117,7 @@ def run(name: str, arguments: Sequence[str], *, folder: pathlib.Path, log: str |
             for line in process.stdout:
                 if line.startswith("Preparing to run ") and notice is not None:
                     notice(f"first call compiles the WebAssembly build of {name}: "
-                           "1-2 minutes, once per machine")
+                           "up to two minutes, once per machine")
                 printed.append(line)
         except BaseException:
             process.kill()
