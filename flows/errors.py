@@ -1,7 +1,11 @@
-"""The one exception that the command line turns into one line and exit status 2."""
+"""The exceptions that the command line turns into one line and exit status 2."""
 
-__all__ = ["UserError"]
+__all__ = ["DoesNotFit", "UserError"]
 
 
 class UserError(Exception):
     """Something the user can mend: the message names the subject, the rule and the value."""
+
+
+class DoesNotFit(UserError):
+    """A program is too large for its hardware: every short resource, and what would do."""
