@@ -365,7 +365,11 @@ class Driver:
         LinkError
             If a request fails.
         """
-        for space, address, words in memory_image(program, self._config):
+        image = memory_image(program, self._config)
+        status = yield from self.status()
+        if status.tick_ready or not status.idle:
+            yield from self.clear()
+        for space, address, words in image:
             yield from self.write(space, address, words)
         self._program = program
         yield from self.clear()
