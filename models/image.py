@@ -115,7 +115,7 @@ def _chunks(values: np.ndarray, bits: int, chunks: int) -> np.ndarray:
 
 
 def _reset_operand(layer: Layer) -> np.ndarray:
-    return layer.v_reset if layer.reset is ResetRule.VALUE else layer.r
+    return layer.v_reset if layer.reset is ResetRule.VALUE else ~layer.r
 
 
 def _state_blocks(program: Program, config: HardwareConfig) -> list[ImageBlock]:
@@ -124,7 +124,7 @@ def _state_blocks(program: Program, config: HardwareConfig) -> list[ImageBlock]:
     regions = {
         StateRegion.DECAY: [layer.decay for layer in program.layers],
         StateRegion.BIAS: [layer.bias for layer in program.layers],
-        StateRegion.THETA: [layer.theta for layer in program.layers],
+        StateRegion.THETA: [~layer.theta for layer in program.layers],
         StateRegion.RESET: [_reset_operand(layer) for layer in program.layers],
     }
     blocks = []

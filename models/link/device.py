@@ -226,8 +226,8 @@ class GoldenCore:
         by_value = rule is ResetRule.VALUE
         return Layer(
             name=f"layer{index}", weights=self._decode_weights(index, groups)[:, :neurons],
-            decay=slots[StateRegion.DECAY], theta=self._signed(slots[StateRegion.THETA]),
-            bias=self._signed(slots[StateRegion.BIAS]), r=none if by_value else operand,
+            decay=slots[StateRegion.DECAY], theta=~self._signed(slots[StateRegion.THETA]),
+            bias=self._signed(slots[StateRegion.BIAS]), r=none if by_value else ~operand,
             v_reset=operand if by_value else none, reset=rule)
 
     def _decode_weights(self, index: int, groups: int) -> np.ndarray:
