@@ -24,6 +24,7 @@ __all__ = ["neuron_updates_per_sample", "run", "sops_per_sample"]
 
 _BLOCK_SAMPLES = 64
 _SHARED_SAMPLES = 32
+_DENSE = 0.8
 _THREADS = os.cpu_count() or 1
 _BUFFER_ELEMENTS = 1 << 18
 _FLOAT32_LIMIT = 1 << 24
@@ -123,10 +124,23 @@ def _in_threads(
         yield from pool.map(work, blocks)
 
 
+def _without_silent_axons(spikes: np.ndarray) -> tuple[np.ndarray, np.ndarray | slice]:
+    """Drop the axons of (samples, timesteps, axons) that never spike, and say which remain.
+
+    They are kept where dropping them costs more than their share of the matrix product.
+    """
+    samples, timesteps, axons = spikes.shape
+    flat = spikes.reshape(samples * timesteps, axons)
+    active = np.flatnonzero(np.bitwise_or.reduce(flat, axis=0))
+    if len(active) > _DENSE * axons:
+        return spikes, slice(None)
+    return flat[:, active].reshape(samples, timesteps, len(active)), active
+
+
 def _count(spikes: np.ndarray) -> np.ndarray:
     """Spikes of each sample, exact, of float (timesteps, samples, lines)."""
     timesteps, samples, lines = spikes.shape
-    per_step = spikes.reshape(-1, lines) @ np.ones(lines, dtype=spikes.dtype)
+    per_step = spikes.reshape(timesteps * samples, lines) @ np.ones(lines, dtype=spikes.dtype)
     return per_step.reshape(timesteps, samples).sum(axis=0, dtype=np.float64).astype(np.int64)
 
 
@@ -168,9 +182,9 @@ class _FastLayer:
     def _tile(self, samples: int) -> list[np.ndarray]:
         return [np.tile(vector, samples) for vector in self._vectors]
 
-    def block(self, samples: int) -> _FastBlock:
-        """State and constants for `samples` samples side by side."""
-        return _FastBlock(self.rule, self.weights, *self._constants(samples))
+    def block(self, samples: int, axons: np.ndarray | slice = slice(None)) -> _FastBlock:
+        """State and constants for `samples` samples side by side, fed by some of the axons."""
+        return _FastBlock(self.rule, self.weights[axons], *self._constants(samples))
 
 
 class _FastBlock:
@@ -277,11 +291,12 @@ class _Network:
 
     def _fast_block(self, spikes: np.ndarray, result: _Result, block: tuple[int, int]) -> int:
         rows = slice(*block)
-        spikes = spikes[rows]
-        samples, timesteps, axons = spikes.shape
-        stretch = max(1, min(timesteps, _BUFFER_ELEMENTS // (samples * axons)))
-        layers = [layer.block(samples) for layer in self._fast]
-        inputs = np.empty((stretch, samples, axons), dtype=self._dtype)
+        spikes, axons = _without_silent_axons(spikes[rows])
+        samples, timesteps, lines = spikes.shape
+        stretch = min(timesteps, max(1, _BUFFER_ELEMENTS // max(1, samples * lines)))
+        layers = [self._fast[0].block(samples, axons)]
+        layers += [layer.block(samples) for layer in self._fast[1:]]
+        inputs = np.empty((stretch, samples, lines), dtype=self._dtype)
         for start in range(0, timesteps, stretch):
             steps = slice(start, min(start + stretch, timesteps))
             active = inputs[:steps.stop - start]
