@@ -41,6 +41,8 @@ class FloatLayer:
     reset : ResetRule
     strict : bool
         Whether a membrane equal to the threshold stays silent.
+    sources : tuple of str
+        Paths of the nodes that were folded into `weights` and `bias`.
     """
 
     name: str
@@ -52,6 +54,7 @@ class FloatLayer:
     r: np.ndarray
     reset: ResetRule
     strict: bool = True
+    sources: tuple[str, ...] = ()
 
     def __post_init__(self):
         weights = np.array(self.weights, dtype=np.float64, order="C")

@@ -34,6 +34,7 @@ class _Stage:
     neuron: NeuronNode
     weights: np.ndarray
     bias: np.ndarray
+    sources: tuple[str, ...]
 
 
 class _Fold:
@@ -44,6 +45,7 @@ class _Fold:
 
     def __init__(self, shape: tuple[int, ...]):
         self.shape = shape
+        self.sources: tuple[str, ...] = ()
         self.weights: np.ndarray | None = None
         self.bias = np.zeros(self.size)
 
@@ -79,6 +81,7 @@ class _Fold:
         self.bias = weights @ self.bias + bias.ravel()
         self.weights = weights if self.weights is None else weights @ self.weights
         self.shape = (weights.shape[0],)
+        self.sources += (node.path,)
 
     def scale(self, node: Node) -> None:
         scale = node.array("scale")
@@ -91,6 +94,7 @@ class _Fold:
             scale = scale.ravel()
         self.weights = self.matrix(node) * scale[:, None]
         self.bias = self.bias * scale
+        self.sources += (node.path,)
 
     def flatten(self, node: Node) -> None:
         if "input_type" in node.fields:
@@ -158,7 +162,7 @@ def _stages(chain: list[Node]) -> list[_Stage]:
             _check_port(node, fold)
         else:
             stages.append(_Stage(neuron=_neurons(node, fold.size), weights=fold.matrix(node),
-                                 bias=fold.bias))
+                                 bias=fold.bias, sources=fold.sources))
             fold = _Fold(fold.shape)
     if fold.changes:
         last = next(node for node in reversed(chain) if node.kind in ("Affine", "Linear", "Scale"))
@@ -176,13 +180,12 @@ def _float_layer(stage: _Stage, step: Discretisation) -> FloatLayer:
     scale = np.where(np.abs(scale - 1) < 1e-6, 1.0, scale)
     value = step.reset is ResetRule.VALUE
     try:
-        with np.errstate(over="ignore", invalid="ignore"):
-            return FloatLayer(
-                name=neuron.node.path, weights=(stage.weights * scale[:, None]).T,
-                bias=stage.bias * scale + leak * neuron.v_leak,
-                decay=np.clip(1 - leak, 0, 1), theta=neuron.theta, strict=step.strict,
-                v_reset=neuron.v_reset, r=np.zeros_like(scale) if value else neuron.theta,
-                reset=step.reset)
+        return FloatLayer(
+            name=neuron.node.path, weights=(stage.weights * scale[:, None]).T,
+            bias=stage.bias * scale + leak * neuron.v_leak, decay=np.clip(1 - leak, 0, 1),
+            theta=neuron.theta, strict=step.strict, v_reset=neuron.v_reset,
+            r=np.zeros_like(scale) if value else neuron.theta, reset=step.reset,
+            sources=stage.sources)
     except ValueError as error:
         raise neuron.node.refuse(f"weights and parameters multiply out of range "
                                  f"({error})") from None
@@ -245,8 +248,11 @@ class _Metadata:
         return parse_reset(f"{self.file}: metadata lamina_reset", str(value)[:60])
 
 
-def _encoder(meta: _Metadata, kind: str | None, seed: int | None) -> tuple[Encoder, str]:
+def _encoder(meta: _Metadata, kind: str | None, seed: int | None,
+             recorded: bool) -> tuple[Encoder, str]:
     stated = meta.one_of("encoder", ENCODINGS)
+    if recorded:
+        return Encoder(kind="spikes"), "spikes, as the data hold them"
     gain = meta.number("gain", 1.0)
     stated_seed = meta.whole("seed", 0, 2**32 - 1)
     if not 0 < gain <= 1:
@@ -285,7 +291,8 @@ def _check_options(dt, reset, timesteps, encoder, decoding, seed) -> ResetRule |
 
 def read_network(path: pathlib.Path, *, dt: float | None = None, reset: str | None = None,
                  timesteps: int | None = None, encoder: str | None = None,
-                 decoding: str | None = None, seed: int | None = None) -> FloatNetwork:
+                 decoding: str | None = None, seed: int | None = None,
+                 recorded: int | None = None) -> FloatNetwork:
     """Read a NIR file that is a chain of Affine, Linear, Scale, Flatten, IF and LIF nodes.
 
     Every layer of neurons gets one weight matrix and bias: the product of the maps before it,
@@ -308,6 +315,9 @@ def read_network(path: pathlib.Path, *, dt: float | None = None, reset: str | No
         See :class:`lamina.models.program.Program`.
     seed : int
         Of the encoder, 0..2**32-1.
+    recorded : int
+        T of data that are spikes already: the encoder is then ``spikes``, and T this one where
+        neither option nor metadata say.
 
     Raises
     ------
@@ -318,16 +328,20 @@ def read_network(path: pathlib.Path, *, dt: float | None = None, reset: str | No
     path = pathlib.Path(path)
     chain, metadata = read_chain(path)
     meta = _Metadata(path, metadata)
-    stages = _stages(chain)
-    step = discretise(path, [stage.neuron for stage in stages], dt=dt, reset=rule,
-                      stated_dt=meta.dt(), stated_reset=meta.reset(),
-                      stated_strict=meta.flag("strict"))
-    steps, steps_why = _said(timesteps, meta.whole("timesteps", 1, 65535), DEFAULT_TIMESTEPS,
-                             "--timesteps")
+    with np.errstate(all="ignore"):
+        stages = _stages(chain)
+        step = discretise(path, [stage.neuron for stage in stages], dt=dt, reset=rule,
+                          stated_dt=meta.dt(), stated_reset=meta.reset(),
+                          stated_strict=meta.flag("strict"))
+        layers = tuple(_float_layer(stage, step) for stage in stages)
+    steps, steps_why = _said(timesteps, meta.whole("timesteps", 1, 65535),
+                             recorded or DEFAULT_TIMESTEPS, "--timesteps")
+    if recorded and steps_why.endswith("does not say"):
+        steps_why = f"{recorded}, as in the data; the file does not say"
     decode, decode_why = _said(decoding, meta.one_of("decoding", DECODINGS), "count", "--decoding")
-    coder, coder_why = _encoder(meta, encoder, seed)
+    coder, coder_why = _encoder(meta, encoder, seed, recorded is not None)
     return FloatNetwork(
-        name=path.stem, layers=tuple(_float_layer(stage, step) for stage in stages),
-        input_shape=chain[0].shape("shape"), timesteps=steps, encoder=coder, decoding=decode,
+        name=path.stem, layers=layers, input_shape=chain[0].shape("shape"), timesteps=steps,
+        encoder=coder, decoding=decode,
         assumptions=step.assumptions | {"timesteps": steps_why, "encoder": coder_why,
                                         "decoding": decode_why})

@@ -1,0 +1,197 @@
+"""From a network file, options and data to a program that fits: the first step of every flow."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Iterable
+
+import numpy as np
+
+from lamina.flows.errors import DoesNotFit, UserError
+from lamina.flows.frontend.calibration import Calibration, assess
+from lamina.flows.frontend.data import Dataset, load_data, random_data
+from lamina.flows.frontend.float_network import FloatNetwork
+from lamina.flows.frontend.nir_reader import read_network
+from lamina.flows.frontend.quantise import Recipe, quantise
+from lamina.flows.frontend.tier_modes import parse_tier_modes
+from lamina.models.config import HardwareConfig
+from lamina.models.program import Layer, Program
+
+__all__ = ["CompileOptions", "Compiled", "check_fit", "compile_network"]
+
+_WEIGHT_BITS = (1, 2, 3, 4, 5, 6, 7, 8, 16)
+Sized = Iterable[tuple[str, HardwareConfig]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CompileOptions:
+    """What the command line may say about a compilation; None: the file or the default decides.
+
+    Parameters
+    ----------
+    weight_bits : int
+        1..8 or 16.
+    dt, reset, timesteps, encoder, decoding, seed
+        See :func:`lamina.flows.frontend.nir_reader.read_network`.
+    data, counts : str
+        See :func:`lamina.flows.frontend.data.load_data`; without data: seeded random spikes.
+    tier_modes, tier_fill : str
+        See :func:`lamina.flows.frontend.tier_modes.parse_tier_modes`.
+    calibration_samples : int
+        Of the training split (of the file where it has none); at least 1.
+    random_samples : int
+        How many to make without data.
+    """
+
+    weight_bits: int = 8
+    dt: float | None = None
+    reset: str | None = None
+    timesteps: int | None = None
+    encoder: str | None = None
+    decoding: str | None = None
+    seed: int | None = None
+    data: str | None = None
+    counts: str = "refuse"
+    tier_modes: str | None = None
+    tier_fill: str = "mid"
+    calibration_samples: int = 500
+    random_samples: int = 64
+
+    def __post_init__(self):
+        if self.weight_bits not in _WEIGHT_BITS:
+            raise UserError(f"--weight-bits must be 1..8 or 16, not {self.weight_bits}")
+        if self.tier_fill not in ("mid", "zero"):
+            raise UserError(f"--tier-fill must be mid or zero, not {self.tier_fill!r}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Compiled:
+    """A program with everything that it was made and judged with.
+
+    Parameters
+    ----------
+    program : Program
+    network : FloatNetwork
+    calibration : Calibration
+        Over all samples of `data`; accuracies None without labels.
+    data : Dataset
+        Held-out samples, or random ones.
+    tiers : tuple of int
+        Bits of the memory tiers that the program was made for.
+    """
+
+    program: Program
+    network: FloatNetwork
+    calibration: Calibration
+    data: Dataset
+    tiers: tuple[int, ...]
+
+
+def compile_network(net: pathlib.Path, options: CompileOptions,
+                    config: HardwareConfig | None = None, targets: Sized = ()) -> Compiled:
+    """Read, quantise and judge a network.
+
+    Scales are calibrated on the training split (or random spikes); the losses are then measured
+    on all held-out samples.
+
+    Parameters
+    ----------
+    net : pathlib.Path
+        A .nir file.
+    options : CompileOptions
+    config : HardwareConfig or None
+        The hardware that the program must fit; None: golden model only, every width free.
+    targets : iterable of (name, HardwareConfig)
+        What to recommend when it does not fit.
+
+    Raises
+    ------
+    UserError
+        One line about file, node, data or option; or the resources that are short.
+    """
+    recorded = load_data(options.data, counts=options.counts) if options.data else None
+    network = read_network(
+        net, dt=options.dt, reset=options.reset, timesteps=options.timesteps,
+        encoder=options.encoder, decoding=options.decoding, seed=options.seed,
+        recorded=recorded.timesteps if recorded else None)
+    data, spikes, labels = _samples(network, recorded, options)
+    recipe = _recipe(network, options, config)
+    if config is not None:
+        check_fit(_outline(network, recipe), config, targets)
+    program, fitted = quantise(network, spikes, labels, recipe=recipe)
+    if config is not None:
+        check_fit(program, config, targets)
+    calibration = assess(network, program, data.encoded(network), data.labels, tiers=recipe.tiers,
+                         scales=tuple(layer.scale for layer in fitted.layers))
+    return Compiled(program=program, network=network, calibration=calibration, data=data,
+                    tiers=recipe.tiers)
+
+
+def _samples(network: FloatNetwork, recorded: Dataset | None, options: CompileOptions):
+    """Held-out data, calibration spikes and their labels."""
+    count = options.calibration_samples
+    if recorded is None:
+        seed = options.seed or 0
+        return (random_data(options.random_samples, network, seed=seed),
+                random_data(count, network, seed=(seed + 1) % 2**32).encoded(network), None)
+    recorded.check(network)
+    train = load_data(options.data, split="train", counts=options.counts)
+    train.check(network)
+    labels = None if train.labels is None else train.labels[:count]
+    return recorded, train.encoded(network, 0, count), labels
+
+
+def _recipe(network: FloatNetwork, options: CompileOptions,
+            config: HardwareConfig | None) -> Recipe:
+    recipe = Recipe.choose(options.weight_bits, config, tier_fill=options.tier_fill)
+    names = {name: layer.name for layer in network.layers for name in (layer.name, *layer.sources)}
+    modes = parse_tier_modes(options.tier_modes, len(recipe.tiers), names)
+    return dataclasses.replace(recipe, gated_tiers=modes.program, layer_gated=modes.layers)
+
+
+def _outline(network: FloatNetwork, recipe: Recipe) -> Program:
+    """A program of the same dimensions without content, to judge the fit before the search."""
+    def layer(source) -> Layer:
+        zero = np.zeros(source.neurons, dtype=np.int64)
+        weights = np.full((source.axons, source.neurons), int(recipe.weight_bits == 1))
+        return Layer(name=source.name, weights=weights, decay=zero, theta=zero + 1, r=zero,
+                     v_reset=zero, bias=zero, reset=source.reset,
+                     gated_tiers=recipe.layer_gated.get(source.name, 0))
+
+    state_bits = recipe.state_bits or 8
+    return Program(name=network.name, layers=tuple(map(layer, network.layers)),
+                   timesteps=network.timesteps, weight_bits=recipe.weight_bits,
+                   state_bits=state_bits, acc_bits=state_bits + 1, decay_bits=recipe.decay_bits,
+                   gated_tiers=recipe.gated_tiers)
+
+
+def check_fit(program: Program, config: HardwareConfig, targets: Sized = ()) -> None:
+    """Refuse a program that `config` cannot run.
+
+    Raises
+    ------
+    DoesNotFit
+        Names every resource that is short and the smallest of `targets` that would do.
+    """
+    short = program.misfits(config)
+    if not short:
+        return
+    fitting = [(other.lanes * other.weight_words * other.weight_bits, name)
+               for name, other in targets if _would_do(program, other)]
+    advice = (f"the smallest target that would do is {min(fitting)[1]}" if fitting
+              else "no known target would do")
+    raise DoesNotFit(f"{program.name} does not fit {config.name}: {'; '.join(short)}; {advice}")
+
+
+def _would_do(program: Program, config: HardwareConfig) -> bool:
+    """Whether the network fits once it is quantised for `config`."""
+    try:
+        same = dataclasses.replace(
+            program, state_bits=config.state_bits, acc_bits=config.acc_bits,
+            decay_bits=config.decay_bits,
+            layers=tuple(dataclasses.replace(layer, decay=np.zeros_like(layer.decay))
+                         for layer in program.layers))
+    except ValueError:
+        return False
+    return not same.misfits(config)
