@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from lamina.flows.errors import DoesNotFit, UserError
+from lamina.flows.errors import FitError, UserError
 from lamina.flows.frontend.calibration import Calibration, assess
 from lamina.flows.frontend.data import Dataset, load_data, random_data
 from lamina.flows.frontend.float_network import FloatNetwork
@@ -171,7 +171,7 @@ def check_fit(program: Program, config: HardwareConfig, targets: Sized = ()) -> 
 
     Raises
     ------
-    DoesNotFit
+    FitError
         Names every resource that is short and the smallest of `targets` that would do.
     """
     short = program.misfits(config)
@@ -181,7 +181,7 @@ def check_fit(program: Program, config: HardwareConfig, targets: Sized = ()) -> 
                for name, other in targets if _would_do(program, other)]
     advice = (f"the smallest target that would do is {min(fitting)[1]}" if fitting
               else "no known target would do")
-    raise DoesNotFit(f"{program.name} does not fit {config.name}: {'; '.join(short)}; {advice}")
+    raise FitError(f"{program.name} does not fit {config.name}: {'; '.join(short)}; {advice}")
 
 
 def _would_do(program: Program, config: HardwareConfig) -> bool:
