@@ -66,11 +66,10 @@ def _checked_spikes(spikes: np.ndarray, timesteps: int) -> np.ndarray:
     if spikes.ndim != 3 or spikes.shape[1] != timesteps:
         raise ValueError(f"spikes must have shape (samples, {timesteps}, axons), "
                          f"not {spikes.shape}")
-    checked = spikes.astype(np.uint8)
-    wrong = (checked != spikes) | (checked > 1)
+    wrong = (spikes != 0) & (spikes != 1)
     if wrong.any():
         raise ValueError(f"spikes must be 0 or 1, not {spikes[wrong][0]}")
-    return checked
+    return spikes.astype(np.uint8)
 
 
 def _check_frames(frames: np.ndarray) -> None:

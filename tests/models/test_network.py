@@ -10,7 +10,6 @@ import pytest
 from lamina.models import network
 from lamina.models.config import ResetRule
 from lamina.models.network import neuron_updates_per_sample, run, sops_per_sample
-from lamina.models.neuron import lif_step
 from lamina.models.program import Program
 
 TIERS = (2, 2, 2, 2)

@@ -1,0 +1,107 @@
+"""The accumulator bound against every membrane, spike pattern and prefix of tiny layers."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from lamina.models.config import ResetRule
+from lamina.models.fixed import bounds, signed_bits
+from lamina.models.neuron import lif_wraps
+from lamina.models.ranges import accumulator_bits, sum_range
+from lamina.models.tiers import effective_weights
+
+WIDTHS = {"decay_bits": 4, "state_bits": 5}
+MODES = {"tiers": (2, 2), "gated": 0, "fill": "mid"}
+
+
+def sums_of(layer, n, weights):
+    """Every sum that neuron `n` forms, over all membranes and all sets of active axons."""
+    bias, theta, r = int(layer.bias[n]), int(layer.theta[n]), int(layer.r[n])
+    subsets = {0}
+    for weight in weights[:, n].tolist():
+        subsets |= {total + weight for total in subsets}
+    low, high = bounds(WIDTHS["state_bits"])
+    for v, total in itertools.product(range(low, high + 1), subsets):
+        prefix = (v * int(layer.decay[n]) >> WIDTHS["decay_bits"]) + total
+        a = prefix + bias
+        yield from (prefix, a)
+        if layer.reset is ResetRule.SUBTRACT_DELAYED and v >= theta:
+            yield a - r
+        if layer.reset is ResetRule.SUBTRACT and a >= theta:
+            yield a - r
+
+
+def test_sufficient_and_tight_by_exhaustion(random_layer):
+    rng = np.random.default_rng(0)
+    exact, rules = 0, []
+    for _ in range(150):
+        layer = random_layer(rng, name="l", axons=int(rng.integers(1, 6)), neurons=2,
+                             weight_bits=4, **WIDTHS)
+        sums = [*sums_of(layer, 0, layer.weights), *sums_of(layer, 1, layer.weights)]
+        low, high = sum_range(layer, layer.weights, **WIDTHS)
+        assert low <= min(sums) and max(sums) <= high
+        floor = WIDTHS["state_bits"] + 1
+        needed = max(floor, signed_bits(min(sums), max(sums)))
+        bits = accumulator_bits([layer], **MODES, **WIDTHS)
+        assert needed <= bits <= needed + 1
+        exact += bits == needed
+        rules.append(layer.reset)
+    assert exact >= 145 and set(rules) == set(ResetRule)
+
+
+@pytest.mark.parametrize(("constants", "reset", "expected"), [
+    ({}, ResetRule.VALUE, (-16 - 7, 15 + 9)),
+    ({"decay": 8}, ResetRule.VALUE, (-8 - 7, 7 + 9)),
+    ({"decay": 0, "bias": 3}, ResetRule.VALUE, (-7, 12)),
+    ({"decay": 0, "bias": -3}, ResetRule.VALUE, (-10, 9)),
+    ({"decay": 0, "r": 15, "theta": 2}, ResetRule.SUBTRACT, (2 - 15, 9)),
+    ({"decay": 0, "r": 15, "theta": 10}, ResetRule.SUBTRACT, (-7, 9)),
+    ({"decay": 0, "r": -15, "theta": 9}, ResetRule.SUBTRACT, (-7, 24)),
+    ({"decay": 0, "r": -15, "theta": 10}, ResetRule.SUBTRACT, (-7, 9)),
+    ({"decay": 16, "r": 15, "theta": 2}, ResetRule.SUBTRACT_DELAYED, (-23, 24)),
+    ({"decay": 0, "r": 15, "theta": 2}, ResetRule.SUBTRACT_DELAYED, (-22, 9)),
+    ({"decay": 16, "r": -15, "theta": 2}, ResetRule.SUBTRACT_DELAYED, (-23, 39))])
+def test_range_worked_by_hand(make_layer, constants, reset, expected):
+    constants = {"decay": 16, "theta": 10} | constants
+    layer = make_layer(weights=[[5], [-7], [4]], reset=reset, **constants)
+    assert sum_range(layer, layer.weights, **WIDTHS) == expected
+
+
+def test_every_tier_mode_is_covered(make_layer):
+    layer = make_layer(weights=[[-3]] * 10, decay=0, theta=15)
+    assert accumulator_bits([layer], **MODES, **WIDTHS) == 6
+    for fill, weight in [("zero", -4), ("mid", -2)]:
+        assert effective_weights([-3], (2, 2), 1, fill).tolist() == [weight]
+    worse = make_layer(weights=[[-3]] * 9, decay=0, theta=15)
+    for gated in ({"gated": 1}, {"gated": 0}):
+        modes = MODES | gated | {"fill": "zero"}
+        assert accumulator_bits([worse], **modes, **WIDTHS) == (7 if gated["gated"] else 6)
+    own = make_layer(weights=[[-3]] * 9, decay=0, theta=15, gated_tiers=1)
+    assert accumulator_bits([own], **(MODES | {"fill": "zero"}), **WIDTHS) == 7
+    nominal = make_layer(weights=[[-3]] * 11, decay=0, theta=15)
+    assert accumulator_bits([nominal], **(MODES | {"gated": 1}), **WIDTHS) == 7
+
+
+def test_the_widest_layer_decides(make_layer):
+    small, large = (make_layer(weights=[[7]] * axons, decay=16, theta=15) for axons in (2, 100))
+    alone = accumulator_bits([large], **MODES, **WIDTHS)
+    assert accumulator_bits([small], **MODES, **WIDTHS) == 6 < alone
+    assert accumulator_bits([small, large], **MODES, **WIDTHS) == alone
+    assert accumulator_bits([], **MODES, **WIDTHS) == 6
+
+
+def test_one_bit_less_really_wraps(make_layer):
+    layer = make_layer(weights=[[7]] * 7, decay=16, theta=15)
+    bits = accumulator_bits([layer], **MODES, **WIDTHS)
+    worst = np.array([[15]]), np.ones((1, 7), dtype=np.uint8)
+    assert bits == 8
+    assert lif_wraps(layer, *worst, decay_bits=4, acc_bits=bits) == 0
+    assert lif_wraps(layer, *worst, decay_bits=4, acc_bits=bits - 1) == 1
+
+
+def test_refusal(make_layer):
+    with pytest.raises(ValueError, match=r"^weights must be in -8\.\.7 for tiers \(2, 2\), not 8$"):
+        accumulator_bits([make_layer(weights=[[8]])], **MODES, **WIDTHS)
