@@ -161,7 +161,8 @@ class _Window:
         self._size = size
         self._patience = patience
         self._base = self._next = self._flying = 0
-        self._holding = self._busy = False
+        self._holding = False
+        self._busy: int | None = None
 
     @property
     def done(self) -> bool:
@@ -201,7 +202,7 @@ class _Window:
             return
         self._flying = max(0, self._flying - 1)
         if reply.status is LinkStatus.BUSY:
-            self._holding = self._busy = True
+            self._holding, self._busy = True, index
         elif reply.status is LinkStatus.SEQUENCE:
             self._refuse_stranger(reply, index)
             self._holding = True
@@ -225,7 +226,7 @@ class _Window:
 
     def lose(self) -> None:
         """No more replies come; what was BUSY may have been executed since."""
-        self._flying, self._holding, self._busy = 0, True, False
+        self._flying, self._holding, self._busy = 0, True, None
 
     def restart(self) -> Wait:
         """Go back to the first unanswered request; what it has to wait for.
@@ -233,8 +234,8 @@ class _Window:
         A BUSY one is preceded by OUTPUT from now on, because a full buffer stops the core; its
         number is still unused.
         """
-        job, busy = self.jobs[self._base], self._busy
-        self._next, self._holding, self._busy = self._base, False, False
+        job, busy = self.jobs[self._base], self._busy == self._base
+        self._next, self._holding, self._busy = self._base, False, None
         job.refusals += busy
         job.silences += not busy
         if job.silences == _ATTEMPTS:
