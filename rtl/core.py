@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out, connect, flipped
@@ -102,7 +102,7 @@ class Core(wiring.Component):
             lanes.enabled.eq(sequencer.enabled), lanes.step.eq(sequencer.step),
             lanes.rule.eq(sequencer.rule), lanes.finishing.eq(sequencer.finishing),
             lanes.weights.eq(weights.weights), lanes.word.eq(state.word),
-            lanes.spiked.eq(former),
+            lanes.spiked.eq(former), lanes.store.eq(sequencer.store),
             scheduler.descriptor_address.eq(access.descriptor_address),
             scheduler.descriptor_write.eq(access.descriptor_write),
             scheduler.descriptor_i.eq(access.descriptor_i),
@@ -175,22 +175,21 @@ class Core(wiring.Component):
             access.state_o.eq(state.word[0]),
             state.write_address.eq(sequencer.store_row),
         ]
-        for lane in range(config.lanes):
-            m.d.comb += state.write_word[lane].eq(lanes.membranes[lane])
-        with m.If(sequencer.store):
-            m.d.comb += state.write_lanes.eq(sequencer.finishing)
-        with m.Else():
-            for lane in range(config.lanes):
-                m.d.comb += state.write_word[lane].eq(access.state_i)
-            m.d.comb += [state.write_lanes.eq(access.state_lanes),
+        given = Signal(config.slot_bits)
+        with m.If(access.busy):
+            m.d.comb += [given.eq(access.state_i), state.write_lanes.eq(access.state_lanes),
                          state.write_address.eq(access.state_address)]
-        with m.If(scheduler.clearing):
+        with m.Elif(scheduler.clearing):
             row = StateRegion.MEMBRANE * config.groups + scheduler.clear_row
-            for lane in range(config.lanes):
-                m.d.comb += state.write_word[lane].eq(0)
+            inside = scheduler.clear_row < config.groups
             m.d.comb += [state.write_address.eq(row),
-                         state.write_lanes.eq((scheduler.clear_row < config.groups).replicate(
-                             config.lanes))]
+                         state.write_lanes.eq(inside.replicate(config.lanes))]
+        with m.Elif(sequencer.store):
+            m.d.comb += state.write_lanes.eq(sequencer.finishing)
+        for lane in range(config.lanes):
+            stored = lanes.membranes[lane].as_unsigned()
+            extended = Cat(stored, stored[-1].replicate(config.slot_bits - config.state_bits))
+            m.d.comb += state.write_word[lane].eq((extended | given).as_signed())
 
     def _connect_output(self, m, sequencer, scheduler, emitter, lanes):
         cleared = scheduler.cleared_stb

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Mux, Value
+from amaranth.hdl import Cat, Value
 
 __all__ = ["saturate"]
 
 
-def saturate(value: Value, bits: int) -> Value:
-    """Two's-complement `value` limited to `bits` [bit]; combinational.
+def saturate(value: Value, bits: int, enable: Value) -> Value:
+    """Two's-complement `value` limited to `bits` [bit], or zero without `enable`; combinational.
 
     The top ``len(value) - bits + 1`` bits agree when nothing is lost; else the sign decides between
     ``-2**(bits-1)`` and ``2**(bits-1) - 1``. Golden: :func:`lamina.models.fixed.saturate`.
@@ -23,5 +23,6 @@ def saturate(value: Value, bits: int) -> Value:
     sign = value[-1]
     head = value[bits - 1:]
     lost = head.any() & ~head.all()
-    limit = Cat(*[~sign] * (bits - 1), sign)
-    return Mux(lost, limit, value[:bits]).as_signed()
+    kept = (enable & ~lost).replicate(bits - 1)
+    filled = (enable & lost & ~sign).replicate(bits - 1)
+    return Cat((value[:bits - 1] & kept) | filled, sign & enable).as_signed()

@@ -75,8 +75,9 @@ class StateMemory(wiring.Component):
             write.en.eq(self.write_lanes),
             write.data.eq(self.write_word.as_value()),
         ]
-        m.d.sync += self.word.as_value().eq(
-            Mux(self.shift, self.word.as_value() >> config.slot_bits, read.data))
+        word = Signal(width, reset_less=True)
+        m.d.sync += word.eq(Mux(self.shift, word >> config.slot_bits, read.data))
+        m.d.comb += self.word.as_value().eq(word)
         return m
 
 
@@ -105,7 +106,7 @@ class Lanes(wiring.Component):
     step : In(LaneStep)
         What ``word`` is: MEMBRANE then DECAY prepare the leaked membrane of the next group; BIAS, in
         the cycle after the last weight, takes the sum over; THETA and RESET act on it, in the order
-        of the rule.
+        of the rule; what they subtract comes as its one's complement.
     word : In(array of signed(slot_bits))
     rule : In(2)
         :class:`lamina.models.config.ResetRule` of the finishing group.
@@ -116,8 +117,10 @@ class Lanes(wiring.Component):
         Lanes of the finishing group that hold a neuron.
     spikes : Out(lanes)
         From the cycle after THETA.
+    store : In(1)
+        The group is stored in this cycle, between its last step and the next BIAS.
     membranes : Out(array of signed(state_bits))
-        Saturated, from the cycle after the last step until the next BIAS.
+        Saturated; zero without ``store``.
     """
 
     def __init__(self, config: HardwareConfig):
@@ -133,6 +136,7 @@ class Lanes(wiring.Component):
             "spiked": In(config.lanes),
             "finishing": In(config.lanes),
             "spikes": Out(config.lanes),
+            "store": In(1),
             "membranes": Out(data.ArrayLayout(signed(config.state_bits), config.lanes)),
         })
 
@@ -154,14 +158,14 @@ class Lanes(wiring.Component):
         """Leak and accumulator of one lane; returns the accumulator."""
         config = self._config
         word = self.word[lane]
-        membrane = Signal(signed(config.state_bits), name=f"membrane{lane}")
-        leaked = Signal(signed(config.state_bits), name=f"leaked{lane}")
-        acc = Signal(signed(config.acc_bits), name=f"acc{lane}")
-        decay = word.as_unsigned()[:config.decay_bits + 1]
+        membrane = Signal(signed(config.state_bits), name=f"membrane{lane}", reset_less=True)
+        decay = Signal(config.decay_bits + 1, name=f"decay{lane}", reset_less=True)
+        leaked = ((membrane * decay) >> config.decay_bits)[:config.state_bits].as_signed()
+        acc = Signal(signed(config.acc_bits), name=f"acc{lane}", reset_less=True)
         with m.If(self.step == LaneStep.MEMBRANE):
             m.d.sync += membrane.eq(word)
         with m.If(self.step == LaneStep.DECAY):
-            m.d.sync += leaked.eq((membrane * decay) >> config.decay_bits)
+            m.d.sync += decay.eq(word)
         with m.If((self.add | self.first) & self.enabled[lane]):
             m.d.sync += acc.eq(Mux(self.first, leaked, acc) + self.weights[lane])
         return acc
@@ -169,21 +173,18 @@ class Lanes(wiring.Component):
     def _finish(self, m, lane, acc, delayed, subtract):
         """Bias, threshold, reset and store value of one lane: one adder with a carry input."""
         config = self._config
-        total = Signal(signed(config.acc_bits), name=f"total{lane}")
-        operand = Signal(config.state_bits, name=f"operand{lane}")
+        total = Signal(signed(config.acc_bits), name=f"total{lane}", reset_less=True)
         result = Signal(signed(config.acc_bits + 1), name=f"result{lane}")
         taking = self.step == LaneStep.BIAS
         resetting = self.step == LaneStep.RESET
         replacing = resetting & (self.rule == ResetRule.VALUE)
         base = Mux(replacing, 0, Mux(taking, acc, total))
-        m.d.comb += [
-            operand.eq(self.word[lane].as_unsigned()[:config.state_bits]
-                       ^ subtract.replicate(config.state_bits)),
-            result.eq((Cat(Const(1, 1), base).as_signed() + Cat(subtract, operand).as_signed()) >> 1),
-        ]
+        operand = self.word[lane].as_unsigned()[:config.state_bits]
+        m.d.comb += result.eq(
+            (Cat(Const(1, 1), base).as_signed() + Cat(subtract, operand).as_signed()) >> 1)
         hit = Mux(delayed, self.spiked[lane], self.spikes[lane])
         with m.If(taking | (resetting & hit)):
             m.d.sync += total.eq(result)
         with m.If(self.step == LaneStep.THETA):
             m.d.sync += self.spikes[lane].eq(~result[-1] & self.finishing[lane])
-        m.d.comb += self.membranes[lane].eq(saturate(total, config.state_bits))
+        m.d.comb += self.membranes[lane].eq(saturate(total, config.state_bits, self.store))

@@ -249,7 +249,7 @@ class Sequencer(wiring.Component):
                 m.d.sync += [wanting.eq(0), row.eq(row + 1), left.eq(left - 1), loaded.eq(1)]
         with m.If(stages[0]["valid"] & stages[0]["first"]):
             m.d.sync += loaded.eq(0)
-        with m.If(stages[1]["first"] & (left != 0)):
+        with m.If(stages[2]["first"] & (left != 0)):
             m.d.sync += wanting.eq(1)
         with m.If(self.job_take):
             m.d.sync += [row.eq(self.job.state_base), left.eq(self.job.groups),
