@@ -15,9 +15,11 @@ from lamina.models.config import HardwareConfig
 from lamina.models.program import Layer, Program
 from lamina.models.trace import Trace
 
-__all__ = ["SCHEMA_VERSION", "build_report", "network_block", "render_html", "report_text"]
+__all__ = ["SCHEMA_VERSION", "build_report", "network_block", "render_html", "report_text",
+           "result_rows"]
 
 SCHEMA_VERSION = 1
+_FIRST_COLUMNS = ("name", "scale", "spike_agreement", "jaccard")
 _PERCENTAGES = ("accuracy", "agreement", "jaccard", "clipped")
 
 
@@ -50,6 +52,19 @@ def build_report(program: Program, *, quantisation: dict, golden: dict, verify: 
 def report_text(report: dict) -> str:
     """``report.json`` as text: sorted, and refusing what JSON does not have (NaN)."""
     return json.dumps(report, indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
+def result_rows(result: dict) -> list[tuple[str, str]]:
+    """Name and value, for a table: of a whole report its headlines, else of everything in it."""
+    if "schema_version" in result:
+        return _headlines(result)
+    rows = []
+    for name, value in result.items():
+        if isinstance(value, dict) and name != "network":
+            rows += [(f"{name}: {key}", text) for key, text in _rows(value)]
+        elif value is not None and name != "network":
+            rows.append((name.replace("_", " "), _entry(name, value)))
+    return rows
 
 
 def render_html(report: dict, program: Program, config: HardwareConfig | None, *, target: str,
@@ -152,6 +167,14 @@ def _tiles(report: dict) -> list[dict]:
     return [{"name": name, "value": value} for name, value in tiles if value != "-"]
 
 
+def _headlines(report: dict) -> list[tuple[str, str]]:
+    synth = report["synth"] or {}
+    return [("network", report["network"]["name"]),
+            ("verification", _verdict(report["verify"])["text"]),
+            *((tile["name"], tile["value"]) for tile in _tiles(report)),
+            *([("bitstream", synth["bitstream"])] if synth else [])]
+
+
 def _layers(program: Program) -> list[dict]:
     return [{"name": layer.name, "inputs": layer.axons, "neurons": layer.neurons,
              "neuron_model": _neuron_model(layer, program), "reset": layer.reset.label}
@@ -162,7 +185,8 @@ def _calibration(calibration: dict | None) -> dict | None:
     layers = (calibration or {}).get("layers")
     if not layers:
         return None
-    columns = list(layers[0])
+    first = [name for name in _FIRST_COLUMNS if name in layers[0]]
+    columns = first + [name for name in layers[0] if name not in first]
     rows = [[_entry(name, layer[name]) for name in columns] for layer in layers]
     notes = "; ".join(f"{name} {value}" for name, value in _rows(
         {name: value for name, value in calibration.items() if name != "layers"}))

@@ -181,3 +181,19 @@ def test_every_figure_of_a_peer_is_marked():
     for peer in PEERS:
         for value in (peer.cycles, peer.resources, peer.clock, peer.accuracy):
             assert value == "-" or re.search(rf"\[[{marks}]\]$", value), (peer.system, value)
+
+
+def test_the_headlines_of_a_report_are_short(built):
+    rows = dict(report.result_rows(built))
+    assert rows["verification"].startswith("hardware equals golden model")
+    assert rows["samples per second, computing"] == "8,000"
+    assert rows["bitstream"] == "synth/digits.bin"
+    assert len(rows) < 15
+
+
+def test_other_results_are_shown_whole():
+    rows = report.result_rows({"golden": GOLDEN, "samples": 3, "accuracy": 0.5, "none": None,
+                               "network": {"name": "x"}})
+    assert ("golden: accuracy", "97.50 %") in rows
+    assert ("accuracy", "50.00 %") in rows
+    assert all("none" not in name and "network" not in name for name, _ in rows)

@@ -1,0 +1,198 @@
+"""The command ``lamina``: a thin face over :mod:`lamina.flows.steps`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import errno
+import json
+import math
+import os
+import pathlib
+import sys
+
+import rich.console
+import rich.table
+
+from lamina.flows import doctor, steps
+from lamina.flows.errors import UserError
+from lamina.flows.report.report import result_rows
+
+__all__ = ["main"]
+
+EXIT_OK, EXIT_MISMATCH, EXIT_USER_ERROR, EXIT_INTERRUPTED = 0, 1, 2, 130
+_COMMANDS = {
+    "flow": "all steps: compile, generate, verify, synth, report",
+    "run": "run a network on one executor and keep the trace",
+    "compile": "network and data to an integer program",
+    "generate": "program to Verilog, vectors and a bench without Python",
+    "verify": "compare the simulated hardware with the golden model",
+    "synth": "synthesise, place and route, and pack a bitstream",
+    "report": "collect report.json and report.html",
+    "doctor": "which tools were found, and how to get the others",
+}
+
+
+_STEPS = {
+    "flow": steps.flow, "run": steps.run, "compile": steps.compile_network,
+    "generate": steps.generate, "verify": steps.verify, "synth": steps.synth,
+    "report": steps.report,
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    """Argument parser whose errors are one line and exit status 2."""
+
+    def error(self, message: str):
+        self.exit(EXIT_USER_ERROR, f"lamina: {' '.join(message.split())}\n")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command and return its exit status.
+
+    Returns
+    -------
+    int
+        0: done; 1: hardware and golden model differ; 2: an error that the user can mend, told in
+        one line; 130: interrupted.
+    """
+    try:
+        return _run(_parser().parse_args(argv))
+    except UserError as error:
+        return _fail(" ".join(str(error).split()), EXIT_USER_ERROR)
+    except KeyboardInterrupt:
+        return _fail("interrupted; nothing half-written is left, the same command goes on",
+                     EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return _fail(f"{error.filename or 'output'}: no space left on the device",
+                         EXIT_USER_ERROR)
+        if error.filename is None:
+            raise
+        return _fail(f"{error.filename}: {error.strerror}", EXIT_USER_ERROR)
+
+
+def _fail(message: str, status: int) -> int:
+    print(f"lamina: {message}", file=sys.stderr)
+    return status
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    if arguments.command == "doctor":
+        return _doctor(arguments.json)
+    if arguments.scheduler is not None:
+        raise UserError("--scheduler is not supported yet: all work runs on this machine")
+    if arguments.mesh not in (None, "1x1x1"):
+        raise UserError(f"--mesh must be 1x1x1 (one core) until there is a fabric, "
+                        f"not {arguments.mesh}")
+    fields = {field.name for field in dataclasses.fields(steps.Options)}
+    given = {name: value for name, value in vars(arguments).items()
+             if name in fields and value is not None}
+    step = _STEPS[arguments.command]
+    extra = {"trace": arguments.trace} if arguments.command == "run" else {}
+    summary = step(steps.Options(**given), **extra)
+    _print_summary(summary, arguments.json)
+    return EXIT_MISMATCH if summary.mismatches else EXIT_OK
+
+
+def _doctor(as_json: bool) -> int:
+    findings = doctor.examine()
+    if as_json:
+        print(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=1))
+    else:
+        table = rich.table.Table("tool", "for", "version", "if missing", box=None)
+        for finding in findings:
+            missing = "missing" if finding.required else "not installed (optional)"
+            table.add_row(finding.name, finding.purpose, finding.version or missing,
+                          "" if finding.version else finding.remedy)
+        rich.console.Console().print(table)
+    lacking = [finding for finding in findings if finding.required and not finding.version]
+    if lacking:
+        raise UserError("missing: " + "; ".join(f"{finding.name} ({finding.remedy})"
+                                                for finding in lacking))
+    return EXIT_OK
+
+
+def _print_summary(summary: steps.Summary, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(summary.result, indent=1, sort_keys=True))
+        return
+    table = rich.table.Table(box=None, show_header=False, pad_edge=False)
+    for name, value in result_rows(summary.result):
+        table.add_row(name, value)
+    rich.console.Console(highlight=False).print(table)
+    print(summary.path)
+
+
+def _positive(kind: type, unit: str):
+    def parse(text: str):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not 0 < value < math.inf:
+            raise argparse.ArgumentTypeError(f"must be a positive {unit}, not {text}")
+        return value
+    return parse
+
+
+def _weight_bits(text: str) -> int:
+    if text not in ("1", "2", "3", "4", "5", "6", "7", "8", "16"):
+        raise argparse.ArgumentTypeError(f"must be 1..8 or 16, not {text}")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 1 << 32:
+        raise argparse.ArgumentTypeError(f"must be in 0..{(1 << 32) - 1}, not {text}")
+    return int(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="lamina", description="Trained spiking networks to verified hardware.")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True,
+                                     parser_class=_Parser)
+    for name, purpose in _COMMANDS.items():
+        command = commands.add_parser(name, help=purpose, description=purpose.capitalize() + ".",
+                                      allow_abbrev=False)
+        if name != "doctor":
+            _add_options(command)
+        command.add_argument("--json", action="store_true",
+                             help="print the result as JSON on standard output")
+        if name in ("run", "verify"):
+            command.add_argument("--on", default="golden" if name == "run" else "rtl",
+                                 help="golden, float, rtl, netlist or a serial port (/dev/tty...)"
+                                 if name == "run" else "rtl or netlist (after synthesis)")
+        if name == "run":
+            command.add_argument("--trace", action="store_true",
+                                 help="keep every layer's spikes and membranes")
+    return parser
+
+
+def _add_options(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("net", metavar="NET", type=pathlib.Path, help="a .nir file or the folder of a program")
+    add("-o", "--out", metavar="OUT", type=pathlib.Path, help="where the results go")
+    add("--target", help="icebreaker (default), ulx3s or a board's TOML file")
+    add("--data", help="digits, mnist:DIR or FILE.npz; default: seeded random spikes")
+    add("--counts", choices=("clip", "repeat", "refuse"), help="data with counts above 1")
+    add("--weight-bits", type=_weight_bits, metavar="N", help="1..8 or 16 (default 8)")
+    add("--dt", type=_positive(float, "number of seconds"), metavar="SECONDS")
+    add("--reset", metavar="RULE",
+        help="value, subtract, subtract-delayed or subtract-rederived")
+    add("--timesteps", type=_positive(int, "integer"), metavar="T", help="timesteps per sample")
+    add("--encoder", choices=("spikes", "bernoulli", "rate"), help="real values to spikes")
+    add("--tier-modes", metavar="MODES",
+        help="one per tier, e.g. nominal,nominal,nominal,gated; per layer fc1:...;fc2:...")
+    add("--tier-fill", choices=("mid", "zero"), help="what gated bits read as (default mid)")
+    add("--samples", type=_positive(int, "integer"), metavar="N", help="samples (default 20)")
+    add("--seed", type=_seed, metavar="N", help="of encoder, random data and placement")
+    add("--mesh", metavar="XxYxZ", help="1x1x1")
+    add("--workers", type=_positive(int, "integer"), metavar="N", help="parallel simulations")
+    add("--scheduler", metavar="ADDRESS", help="not supported yet")
+    add("--waves", action="store_true", default=None, help="keep waveforms of the simulation")
+    add("--native-tools", action="store_true", default=None,
+        help="tools of the machine instead of the pinned builds")

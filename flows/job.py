@@ -1,0 +1,184 @@
+"""What a command is asked for, and what that means: network, target, data and folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import zipfile
+
+from lamina.flows.designs import TARGETS, Target, load_target
+from lamina.flows.errors import UserError
+from lamina.flows.frontend.compile import Compiled, CompileOptions, check_fit, compile_network
+from lamina.flows.frontend.data import Dataset, load_data, random_data
+from lamina.flows.workspace import read_settings
+from lamina.models.config import HardwareConfig
+from lamina.models.program import Program
+
+__all__ = ["DEFAULT_SAMPLES", "DEFAULT_TARGET", "Job", "Options", "compile_for", "load_program",
+           "require_fit", "resolve"]
+
+DEFAULT_SAMPLES = 20
+DEFAULT_TARGET = "icebreaker"
+_COMPILE_ONLY = ("weight_bits", "dt", "reset", "timesteps", "encoder", "tier_modes", "tier_fill")
+_KEPT = ("target", "data", "counts", "samples", "seed")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of the command line, as architecture 11 names them; None: not given.
+
+    Parameters
+    ----------
+    net : pathlib.Path
+        A ``.nir`` file, the folder of an earlier run, or the folder of a program.
+    out : pathlib.Path
+        Folder of the results (a file for :func:`lamina.flows.steps.run`).
+    target, data, counts : str
+        Board; labelled samples; what to do with counts above 1.
+    weight_bits, dt, reset, timesteps, encoder, tier_modes, tier_fill
+        Act when the network is compiled, and are refused for a program.
+    samples, seed : int
+        Samples to simulate; seed of encoder, random data and placement.
+    workers : int
+        Simulations at a time.
+    waves, native_tools : bool
+        Keep waveforms; use the tools on PATH.
+    on : str
+        Executor.
+    """
+
+    net: pathlib.Path
+    out: pathlib.Path | None = None
+    target: str | None = None
+    data: str | None = None
+    counts: str | None = None
+    weight_bits: int | None = None
+    dt: float | None = None
+    reset: str | None = None
+    timesteps: int | None = None
+    encoder: str | None = None
+    tier_modes: str | None = None
+    tier_fill: str | None = None
+    samples: int | None = None
+    seed: int | None = None
+    workers: int = 2
+    waves: bool = False
+    native_tools: bool = False
+    on: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Job:
+    """A command with everything looked up.
+
+    Parameters
+    ----------
+    options : Options
+        Completed by the settings of the run it goes on from.
+    source : pathlib.Path or None
+        The ``.nir`` file; None where only a program is known.
+    program_folder : pathlib.Path or None
+        Where the program already is; None: to be compiled.
+    out : pathlib.Path
+    target : Target
+    """
+
+    options: Options
+    source: pathlib.Path | None
+    program_folder: pathlib.Path | None
+    out: pathlib.Path
+    target: Target
+
+    @property
+    def samples(self) -> int:
+        """Samples to simulate."""
+        return self.options.samples or DEFAULT_SAMPLES
+
+    @property
+    def name(self) -> str:
+        """Of the network, for file names."""
+        return (self.source or self.options.net.resolve()).stem
+
+    @property
+    def settings(self) -> dict:
+        """What a later command on the same folder takes over."""
+        kept = {name: getattr(self.options, name) for name in (*_KEPT, *_COMPILE_ONLY)}
+        return {**kept, "net": str(self.source or self.options.net)}
+
+    def data(self, program: Program) -> Dataset:
+        """Samples for `program`: the labelled set, or seeded random spikes without one."""
+        if self.options.data is None:
+            return random_data(self.samples, program, seed=self.options.seed or 0)
+        data = load_data(self.options.data, counts=self.options.counts or "refuse")
+        data.check(program)
+        return data
+
+
+def resolve(options: Options) -> Job:
+    """Look up what `options` name.
+
+    Raises
+    ------
+    UserError
+        If network or target do not exist, or an option cannot act on a finished program.
+    """
+    net = options.net
+    if net.is_dir():
+        return _from_folder(options)
+    if not net.exists():
+        raise UserError(f"{net}: no such file or folder")
+    return Job(options=options, source=net, program_folder=None,
+               out=options.out or pathlib.Path("out") / net.stem,
+               target=load_target(options.target or DEFAULT_TARGET))
+
+
+def _from_folder(options: Options) -> Job:
+    net = options.net
+    folder = net / "program" if (net / "program").is_dir() else net
+    if not (folder / "program.json").is_file():
+        raise UserError(f"{net}: must hold program.json or program/program.json, or be a .nir file")
+    for name in _COMPILE_ONLY:
+        if getattr(options, name) is not None:
+            raise UserError(f"--{name.replace('_', '-')} acts when a network is compiled: "
+                            f"give a .nir file, not the program in {net}")
+    settings = read_settings(net)
+    kept = {name: settings[name] for name in (*_KEPT, *_COMPILE_ONLY)
+            if getattr(options, name) is None and settings.get(name) is not None}
+    options = dataclasses.replace(options, **kept)
+    home = net if settings else pathlib.Path("out") / net.resolve().name
+    source = settings.get("net", "")
+    return Job(options=options, program_folder=folder, out=options.out or home,
+               source=pathlib.Path(source) if source.endswith(".nir") else None,
+               target=load_target(options.target or DEFAULT_TARGET))
+
+
+def load_program(folder: pathlib.Path) -> Program:
+    """Load the program in `folder`.
+
+    Raises
+    ------
+    UserError
+        If its files are missing or damaged: one line that names the folder.
+    """
+    try:
+        return Program.load(folder)
+    except (OSError, ValueError, TypeError, KeyError, EOFError, AttributeError,
+            zipfile.BadZipFile) as error:
+        raise UserError(f"{folder}: not a complete program: {error}") from error
+
+
+def compile_for(job: Job, config: HardwareConfig | None) -> Compiled:
+    """Compile the network of `job` for `config`; None: golden model only, every width free."""
+    given = {name: getattr(job.options, name) for name in (*_COMPILE_ONLY, "data", "counts", "seed")
+             if getattr(job.options, name) is not None}
+    options = CompileOptions(**given, random_samples=job.samples)
+    return compile_network(job.source, options, config, _sizes())
+
+
+def require_fit(program: Program, job: Job) -> None:
+    """Refuse a program that the target of `job` cannot run, naming the smallest that can."""
+    check_fit(program, job.target.config, _sizes())
+
+
+def _sizes() -> list[tuple[str, HardwareConfig]]:
+    return [(name, target.config) for name, target in TARGETS.items()]

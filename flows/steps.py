@@ -1,0 +1,304 @@
+"""The steps of the command line as functions; each goes on from what the one before it left.
+
+>>> from lamina.flows import steps
+>>> options = steps.Options(net=pathlib.Path("examples/digits.nir"), data="digits")
+>>> steps.compile_network(options).result["quantisation"]["integer_accuracy"]
+0.9777282850779511
+>>> steps.verify(options).mismatches
+0
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+import shutil
+
+import numpy as np
+
+from lamina.flows import progress
+from lamina.flows.backend import generate as generator
+from lamina.flows.backend import synth as synthesiser
+from lamina.flows.backend import verify as verifier
+from lamina.flows.backend.board import link_rate
+from lamina.flows.errors import UserError
+from lamina.flows.evaluate import evaluate
+from lamina.flows.execute import execute
+from lamina.flows.job import Job, Options, compile_for, load_program, require_fit, resolve
+from lamina.flows.report import report as reporter
+from lamina.flows.workspace import replaced_file, replaced_folder, workspace
+from lamina.models.network import run as run_golden
+from lamina.models.program import Program
+
+__all__ = ["Options", "Summary", "compile_network", "flow", "generate", "report", "run", "synth",
+           "verify"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Summary:
+    """What a step leaves.
+
+    Parameters
+    ----------
+    result : dict
+        JSON-ready; of :func:`flow` and :func:`report` the whole report.
+    path : pathlib.Path
+        The file or folder that was written.
+    mismatches : int
+        Differences between hardware and golden model.
+    """
+
+    result: dict
+    path: pathlib.Path
+    mismatches: int = 0
+
+
+def compile_network(options: Options) -> Summary:
+    """Compile a ``.nir`` file to ``OUT/program`` and judge it over the labelled set.
+
+    Raises
+    ------
+    UserError
+        One line that names what is wrong, as in every step.
+    """
+    job = resolve(options)
+    if job.program_folder is not None:
+        raise UserError(f"{options.net}: must be a .nir file, it is a program already")
+    with workspace(job.out, job.settings):
+        program = _program(job)
+        golden = _golden(job, program)
+    result = {"network": reporter.network_block(program), **golden}
+    return Summary(result=result, path=job.out / "program")
+
+
+def generate(options: Options) -> Summary:
+    """Write Verilog, vectors and the bench that needs no Python to ``OUT/design``."""
+    job = resolve(options)
+    with workspace(job.out, job.settings):
+        files = _generate(job, _program(job))
+    return Summary(result={"files": [path.name for path in files]}, path=job.out / "design")
+
+
+def verify(options: Options) -> Summary:
+    """Compare simulated hardware and golden model; ``OUT/verify/verify.json``."""
+    job = resolve(options)
+    with workspace(job.out, job.settings):
+        result = _verify(job, _program(job))
+    return Summary(result=result, path=job.out / "verify", mismatches=result["mismatches"])
+
+
+def synth(options: Options) -> Summary:
+    """Make a bitstream in ``OUT/synth``, from ``OUT/design`` or a new one."""
+    job = resolve(options)
+    with workspace(job.out, job.settings):
+        program = _program(job)
+        if not _is_generated(job):
+            _generate(job, program)
+        result = _synth(job)
+    return Summary(result=result, path=job.out / "synth" / result["bitstream"])
+
+
+def report(options: Options) -> Summary:
+    """Collect what is in ``OUT`` into ``report.json`` and ``report.html``."""
+    job = resolve(options)
+    with workspace(job.out, job.settings):
+        return _report(job, _program(job))
+
+
+def flow(options: Options) -> Summary:
+    """All steps in turn."""
+    job = resolve(options)
+    with workspace(job.out, job.settings):
+        program = _program(job)
+        _golden(job, program)
+        _generate(job, program)
+        _verify(job, program)
+        _synth(job)
+        return _report(job, program)
+
+
+def run(options: Options, *, trace: bool = False) -> Summary:
+    """Run one executor (``options.on``) and write its trace to the file ``options.out``.
+
+    The arrays are ``spikes membranes predictions labels`` (docs/report.md); with `trace` every
+    layer's as well.
+    """
+    on = options.on or "golden"
+    job = resolve(options)
+    out = options.out or pathlib.Path("out") / f"{job.name}-{on.replace('/', '-').strip('-')}.npz"
+    arrays = execute(job, on, trace=trace)
+    with replaced_file(out) as partial, partial.open("wb") as stream:
+        np.savez(stream, **arrays)
+    labels, predictions = arrays["labels"], arrays["predictions"]
+    accuracy = float((labels == predictions).mean()) if (labels >= 0).all() else None
+    result = {"executor": on, "samples": len(predictions), "accuracy": accuracy,
+              "output_spikes": int(arrays["spikes"].sum(dtype=np.int64))}
+    return Summary(result=result, path=out)
+
+
+def _program(job: Job) -> Program:
+    """The program of `job`, in ``OUT/program``; compiled or copied there when it is not."""
+    folder = job.out / "program"
+    if job.program_folder is None:
+        return _compile(job, folder)
+    program = load_program(job.program_folder)
+    require_fit(program, job)
+    if folder.resolve() != job.program_folder.resolve():
+        with replaced_folder(folder) as partial:
+            shutil.copytree(job.program_folder, partial, dirs_exist_ok=True)
+    return program
+
+
+def _compile(job: Job, folder: pathlib.Path) -> Program:
+    with progress.step(f"compiling {job.source}"):
+        compiled = compile_for(job, job.target.config)
+    for name, text in compiled.program.assumptions.items():
+        progress.say(f"  {name}: {text}")
+    with replaced_folder(folder) as partial:
+        compiled.program.save(partial)
+        _write_json(partial / "calibration.json",
+                    {"key": _data_key(job), **compiled.calibration.to_dict()})
+    return compiled.program
+
+
+def _data_key(job: Job) -> dict:
+    """What the samples depend on besides the program."""
+    random = {"samples": job.samples, "seed": job.options.seed}
+    return {"data": job.options.data or random, "counts": job.options.counts}
+
+
+def _golden(job: Job, program: Program) -> dict:
+    """Blocks ``golden`` and ``quantisation``; kept in ``OUT/golden`` for program and data."""
+    key = {"program": _digest(job.out / "program"), **_data_key(job)}
+    kept = _kept(job.out / "golden" / "golden.json", key)
+    if kept is not None:
+        return kept
+    data, tiers = job.data(program), job.target.config.tiers
+    with progress.step(f"running {len(data)} samples in the golden model") as bar:
+        found = evaluate(program, data, tiers, progress=bar)
+    blocks = {"golden": found.golden,
+              "quantisation": _quantisation(job, program, found.golden["accuracy"])}
+    arrays = {"sample": found.sample}
+    if data.labels is not None:
+        arrays |= {"confusion": found.confusion, "label": data.labels[0]}
+    with replaced_folder(job.out / "golden") as partial:
+        np.savez(partial / "golden.npz", **arrays)
+        _write_json(partial / "golden.json", {"key": key, **blocks})
+    return blocks
+
+
+def _quantisation(job: Job, program: Program, accuracy: float | None) -> dict:
+    """The report's block; what only the float network knows is null for a bare program."""
+    calibration = _calibration(job) or {}
+    return {"weight_bits": program.weight_bits, "state_bits": program.state_bits,
+            "acc_bits": program.acc_bits, "tiers": list(job.target.config.tiers),
+            "float_accuracy": calibration.get("float_accuracy"), "integer_accuracy": accuracy,
+            "agreement": calibration.get("agreement")}
+
+
+def _calibration(job: Job) -> dict | None:
+    """What quantisation cost, if it was measured on the data of `job`."""
+    return _kept(job.out / "program" / "calibration.json", _data_key(job))
+
+
+def _generate(job: Job, program: Program) -> list[pathlib.Path]:
+    sample = job.data(program).encoded(program, 0, 1)
+    with progress.step(f"generating Verilog for {job.target.name}"):
+        return generator.generate(job.target.config, job.target, job.out / "design",
+                                  program=program, spikes=sample,
+                                  native=job.options.native_tools, notice=progress.say)
+
+
+def _is_generated(job: Job) -> bool:
+    names = generator.design_names(job.target.config, job.target)
+    config = job.out / "design" / "config.json"
+    return ((job.out / "design" / f"{names['board']}.v").is_file()
+            and config.read_text() == job.target.config.to_json() + "\n")
+
+
+def _verify(job: Job, program: Program) -> dict:
+    data, folder = job.data(program), job.out / "verify"
+    on = job.options.on or "rtl"
+    if on not in ("rtl", "netlist"):
+        raise UserError(f"--on must be rtl or netlist, not {on}")
+    samples = min(job.samples, len(data))
+    labels = None if data.labels is None else data.labels[:samples]
+    folder.mkdir(exist_ok=True)
+    with progress.step(f"simulating {samples} samples on the {on}") as bar:
+        result = verifier.verify(program, job.target.config, data.encoded(program, 0, samples),
+                                 labels, folder, workers=job.options.workers,
+                                 waves=job.options.waves, netlist=on == "netlist", progress=bar)
+    with replaced_file(folder / "verify.json") as partial:
+        _write_json(partial, {"key": _verify_key(job), **result})
+    return result
+
+
+def _verify_key(job: Job) -> dict:
+    return {"program": _digest(job.out / "program"), "config": job.target.config.fingerprint}
+
+
+def _synth(job: Job) -> dict:
+    with progress.step(f"synthesising for {job.target.name}") as bar:
+        result = synthesiser.synthesise(
+            job.out / "design", job.target, job.out / "synth", seed=_placement_seed(job),
+            native=job.options.native_tools, progress=bar, notice=progress.say)
+    with replaced_file(job.out / "synth" / "synth.json") as partial:
+        _write_json(partial, {"key": _synth_key(job), **result})
+    return result
+
+
+def _synth_key(job: Job) -> dict:
+    return {"target": job.target.name, "config": job.target.config.fingerprint}
+
+
+def _placement_seed(job: Job) -> int:
+    return 1 if job.options.seed is None else job.options.seed
+
+
+def _report(job: Job, program: Program) -> Summary:
+    golden = _golden(job, program)
+    config = job.target.config
+    with np.load(job.out / "golden" / "golden.npz") as arrays:
+        kept = dict(arrays)
+    verified = _kept(job.out / "verify" / "verify.json", _verify_key(job))
+    made = _kept(job.out / "synth" / "synth.json", _synth_key(job))
+    if made is not None:
+        rate = link_rate(program, config, kept["sample"], job.target.baud)
+        made |= {"bitstream": f"synth/{made['bitstream']}", "link_images_per_second": rate}
+    result = reporter.build_report(program, quantisation=golden["quantisation"],
+                                   golden=golden["golden"], verify=verified, synth=made)
+    page = reporter.render_html(
+        result, program, config, target=job.target.name, sample=kept["sample"],
+        trace=run_golden(program, kept["sample"][None], config.tiers, trace=True),
+        calibration=_calibration(job),
+        label=int(kept["label"]) if "label" in kept else None, confusion=kept.get("confusion"))
+    _write_text(job.out / "report.json", reporter.report_text(result))
+    _write_text(job.out / "report.html", page)
+    return Summary(result=result, path=job.out / "report.html",
+                   mismatches=(verified or {}).get("mismatches", 0))
+
+
+def _kept(path: pathlib.Path, key: dict) -> dict | None:
+    """The JSON object in `path` if it was made for `key`; None otherwise."""
+    try:
+        content = json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    return content if content.pop("key", None) == key else None
+
+
+def _digest(folder: pathlib.Path) -> str:
+    """SHA-256 of the program in `folder`."""
+    content = b"".join((folder / name).read_bytes() for name in ("program.json", "program.npz"))
+    return hashlib.sha256(content).hexdigest()
+
+
+def _write_json(path: pathlib.Path, content: dict) -> None:
+    path.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+
+
+def _write_text(path: pathlib.Path, text: str) -> None:
+    with replaced_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
