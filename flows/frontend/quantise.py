@@ -9,6 +9,7 @@ import numpy as np
 from lamina.flows.frontend.calibration import Calibration, assess
 from lamina.flows.frontend.float_network import FloatLayer, FloatNetwork, run_float
 from lamina.models.config import HardwareConfig, ResetRule
+from lamina.models.fixed import signed_bits
 from lamina.models.network import run
 from lamina.models.program import Layer, Program
 from lamina.models.ranges import accumulator_bits
@@ -20,6 +21,7 @@ _WIDE_TIERS = (4, 4, 4, 4)
 _HEADROOM_BITS = 2
 _SEARCH_STATE_BITS = {False: 22, True: 32}
 _LARGEST_SPREAD = 16.0
+_SMALLEST = 1e-30
 _RATIOS = {
     "fine": (1.0, 0.97, 0.94, 0.91, 0.88, 0.85, 0.8, 0.75, 0.7, 1.05, 1.1, 1.2, 1.35, 1.5),
     "coarse": (1.0, 0.9, 0.8, 0.7, 1.15, 1.3, 1.5, 1.75, 2.0, 2.3, 2.7, 3.2, 4.0, 5.0),
@@ -193,26 +195,31 @@ class _Search:
     target : uint8 array (N, T, neurons)
         What the float network fires.
     peak : float array (neurons,)
-        Largest value that the store must hold [unit of the network].
+        Largest membrane that the float network stores [unit of the network].
     """
 
     def __init__(self, network: FloatNetwork, layer: FloatLayer, recipe: Recipe,
                  spikes: np.ndarray, target: np.ndarray, peak: np.ndarray):
         self.network, self.layer, self.recipe = network, layer, recipe
         self.spikes, self.target = spikes, target
-        self.largest_scale = self._limit(peak)
+        self.largest_scale = self._limit()
+        self.roomy_scale = np.minimum(self.largest_scale, self._holding(peak))
 
-    def _limit(self, peak: np.ndarray) -> np.ndarray:
-        """Scale per neuron at which store and accumulator are full."""
-        recipe = self.recipe
-        room = 1 << (recipe.search_state_bits - 1 - _HEADROOM_BITS)
-        limit = room / np.maximum(peak, np.finfo(np.float64).tiny)
+    def _holding(self, level: np.ndarray) -> np.ndarray:
+        """Scale per neuron at which the store holds `level` with its headroom."""
+        room = 1 << (self.recipe.search_state_bits - 1 - _HEADROOM_BITS)
+        return room / np.maximum(level, _SMALLEST)
+
+    def _limit(self) -> np.ndarray:
+        """Scale per neuron at which parameters fill the store or sums the accumulator."""
+        recipe, layer = self.recipe, self.layer
+        limit = self._holding(np.max([np.abs(vector) for vector in (
+            layer.theta, layer.r, layer.v_reset, layer.bias)], axis=0))
         if recipe.acc_bits is not None:
-            weights = self.layer.weights
-            reach = np.maximum(np.maximum(weights, 0).sum(axis=0),
-                               np.maximum(-weights, 0).sum(axis=0))
+            reach = np.maximum(np.maximum(layer.weights, 0).sum(axis=0),
+                               np.maximum(-layer.weights, 0).sum(axis=0))
             room = (1 << (recipe.acc_bits - 1)) - (1 << (recipe.search_state_bits - 1))
-            limit = np.minimum(limit, 0.9 * room / np.maximum(reach, np.finfo(np.float64).tiny))
+            limit = np.minimum(limit, 0.9 * room / np.maximum(reach, _SMALLEST))
         return limit
 
     def base(self) -> np.ndarray:
@@ -243,6 +250,7 @@ class _Search:
             base = np.full_like(base, base.min())
         ratios = np.array(self.recipe.ratios)[:, None]
         scales = np.minimum(base * ratios, self.largest_scale)
+        scales = np.concatenate([scales, np.minimum(base, self.roomy_scale)[None]])
         if kind == "layer":
             scales = np.broadcast_to(scales.min(axis=1, keepdims=True), scales.shape)
         stack = _Choice.plain(base).stack("scale", scales)
@@ -265,18 +273,12 @@ class _Search:
         return choice, int(errors.min(axis=0).sum())
 
 
-def _peaks(network: FloatNetwork, membranes: tuple[np.ndarray, ...]) -> list[np.ndarray]:
-    """Largest |v|, theta, r, v_reset and bias of every neuron, layer by layer."""
-    return [np.max([np.abs(v).max(axis=(0, 1)), *(np.abs(getattr(layer, name)) for name in (
-                    "theta", "r", "v_reset", "bias"))], axis=0)
-            for layer, v in zip(network.layers, membranes, strict=True)]
-
-
 def _state_bits(layers: tuple[Layer, ...], membranes: tuple[np.ndarray, ...]) -> int:
-    """Store width: every parameter and calibrated membrane with two bits to spare, 8..32."""
+    """Store width: parameters and highest membrane with two bits to spare, the lowest as it is."""
     peak = max(int(np.abs(array).max()) for layer, v in zip(layers, membranes, strict=True)
-               for array in (v, layer.theta, layer.r, layer.v_reset, layer.bias))
-    return min(32, max(8, peak.bit_length() + 1 + _HEADROOM_BITS))
+               for array in (np.maximum(v, 0), layer.theta, layer.r, layer.v_reset, layer.bias))
+    lowest = min(int(v.min()) for v in membranes)
+    return min(32, max(8, signed_bits(min(lowest, -1), peak << _HEADROOM_BITS)))
 
 
 def quantise(network: FloatNetwork, spikes: np.ndarray, labels: np.ndarray | None = None, *,
@@ -303,17 +305,19 @@ def quantise(network: FloatNetwork, spikes: np.ndarray, labels: np.ndarray | Non
     Returns
     -------
     program : Program
-        ``state_bits`` as the recipe says, else by rule: all parameters and calibrated membranes
-        with two bits of headroom, 8..32; ``acc_bits`` by range analysis.
+        ``state_bits`` as the recipe says, else by rule: all parameters and the highest calibrated
+        membrane with two bits of headroom, the lowest as it is, 8..32; ``acc_bits`` by range
+        analysis. A given store keeps that headroom for the parameters only: whether membranes far
+        from the threshold may saturate is left to the wrong spikes it would cost.
     calibration : Calibration
         On the calibration samples.
     """
     recipe = recipe or Recipe()
     reference = run_float(network, spikes, trace=True)
-    peaks = _peaks(network, reference.layer_membranes)
     layers, kinds, arriving = [], [], spikes
-    for layer, target, peak in zip(network.layers, reference.layer_spikes, peaks, strict=True):
-        search = _Search(network, layer, recipe, arriving, target, peak)
+    for layer, target, membranes in zip(network.layers, reference.layer_spikes,
+                                        reference.layer_membranes, strict=True):
+        search = _Search(network, layer, recipe, arriving, target, membranes.max(axis=(0, 1)))
         fits = {kind: search.fit(kind) for kind in ("neuron", "layer")}
         kind = min(fits, key=lambda kind: fits[kind][1])
         layers.append(_build(layer, fits[kind][0], recipe))
