@@ -57,7 +57,9 @@ def main(argv: list[str] | None = None) -> int:
         one line; 130: interrupted.
     """
     try:
-        return _run(_parser().parse_args(argv))
+        status = _run(_parser().parse_args(argv))
+        sys.stdout.flush()
+        return status
     except UserError as error:
         return _fail(" ".join(str(error).split()), EXIT_USER_ERROR)
     except KeyboardInterrupt:

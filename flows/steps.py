@@ -83,6 +83,8 @@ def generate(options: Options) -> Summary:
 
 def verify(options: Options) -> Summary:
     """Compare simulated hardware and golden model; ``OUT/verify/verify.json``."""
+    if options.on not in (None, "rtl", "netlist"):
+        raise UserError(f"--on must be rtl or netlist, not {options.on}")
     job = resolve(options)
     with workspace(job.out, job.settings):
         result = _verify(job, _program(job))
@@ -221,8 +223,6 @@ def _is_generated(job: Job) -> bool:
 def _verify(job: Job, program: Program) -> dict:
     data, folder = job.data(program), job.out / "verify"
     on = job.options.on or "rtl"
-    if on not in ("rtl", "netlist"):
-        raise UserError(f"--on must be rtl or netlist, not {on}")
     samples = min(job.samples, len(data))
     labels = None if data.labels is None else data.labels[:samples]
     folder.mkdir(exist_ok=True)
