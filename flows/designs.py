@@ -12,7 +12,7 @@ from lamina.models.check import check_int, check_one_of
 from lamina.models.config import HardwareConfig
 from lamina.rtl.boards.config import FAMILIES, BoardConfig
 
-__all__ = ["DEVICES", "TARGETS", "Target", "load_target"]
+__all__ = ["DEVICES", "TARGETS", "Target", "design_names", "load_target"]
 
 DEVICES = {
     "ice40": ("up5k", "hx1k", "hx4k", "hx8k", "lp1k", "lp4k", "lp8k"),
@@ -84,6 +84,12 @@ class Target:
     def core_mhz(self) -> float:
         """Clock that the core gets from the multiplier [MHz]."""
         return self.board(self.config).core_hz / 1e6
+
+
+def design_names(config: HardwareConfig, target: Target) -> dict[str, str]:
+    """Verilog modules, each in a file of the same name: ``core``, ``device`` and ``board``."""
+    return {"core": f"{config.name}_core", "device": f"{config.name}_device",
+            "board": f"{config.name}_{target.name}"}
 
 
 def load_target(name: str) -> Target:

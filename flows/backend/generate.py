@@ -14,7 +14,7 @@ from amaranth.lib.wiring import Component, Flow
 from lamina.flows.backend import tools
 from lamina.flows.backend.bench import write_bench
 from lamina.flows.backend.fusesoc import core_file
-from lamina.flows.designs import Target
+from lamina.flows.designs import Target, design_names
 from lamina.flows.workspace import replaced_folder
 from lamina.models.config import HardwareConfig
 from lamina.models.program import Program
@@ -22,22 +22,17 @@ from lamina.rtl.boards.board import Board
 from lamina.rtl.core import Core
 from lamina.rtl.device import Device
 
-__all__ = ["LINT_WAIVERS", "convert", "design_names", "generate", "ports"]
+__all__ = ["LINT_WAIVERS", "convert", "generate", "ports"]
 
 LINT_WAIVERS = {
     "CASEINCOMPLETE": "a case covers the codes that occur; a default is assigned before it",
+    "DECLFILENAME": "one file holds all modules of a design",
     "PROCASSINIT": "registers have a reset and, for FPGAs, the same power-up value",
     "UNUSEDSIGNAL": "the converter names the carry and the guard bits that nobody reads",
     "WIDTHEXPAND": "operands of a comparison differ in width; the converter leaves it to Verilog",
     "WIDTHTRUNC": "the converter writes x == 0 as !x",
 }
 """Verilator rules that generated Verilog cannot keep, and why."""
-
-
-def design_names(config: HardwareConfig, target: Target) -> dict[str, str]:
-    """Verilog modules, each in a file of the same name: ``core``, ``device`` and ``board``."""
-    return {"core": f"{config.name}_core", "device": f"{config.name}_device",
-            "board": f"{config.name}_{target.name}"}
 
 
 def generate(config: HardwareConfig, target: Target, out: pathlib.Path, *,

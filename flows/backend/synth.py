@@ -6,13 +6,11 @@ import contextlib
 import dataclasses
 import json
 import pathlib
-import re
 import shutil
 from collections.abc import Callable, Iterator
 
 from lamina.flows.backend import tools
-from lamina.flows.backend.generate import design_names
-from lamina.flows.designs import Target
+from lamina.flows.designs import Target, design_names
 from lamina.flows.errors import UserError
 from lamina.flows.workspace import replaced_folder
 from lamina.models.config import HardwareConfig
@@ -178,16 +176,16 @@ def _pack(run: _Run, target: Target) -> None:
 def _result(folder: pathlib.Path, target: Target, native: bool) -> dict[str, object]:
     placed = json.loads((folder / "place.json").read_text())
     cells = json.loads((folder / "cells.json").read_text())["design"]["num_cells_by_type"]
-    flip_flops = sum(count for cell, count in cells.items() if re.match(r"SB_DFF", cell))
-    counts = {"ffs": flip_flops, "sprams": 0}
-    counts |= {key: placed["utilization"][resource]["used"]
-               for key, resource in _RESOURCES[target.family].items()
-               if resource in placed["utilization"]}
+    resources, used = _RESOURCES[target.family], placed["utilization"]
+    counts = {key: used[resource]["used"] if (resource := resources.get(key)) in used else 0
+              for key in ("luts", "ffs", "brams", "sprams", "dsps")}
+    if "ffs" not in resources:
+        counts["ffs"] = sum(count for cell, count in cells.items() if cell.startswith("SB_DFF"))
     packer = {"ice40": "icepack", "ecp5": "ecppack"}[target.family]
-    used = ("yosys", f"nextpnr-{target.family}", packer)
+    chain = ("yosys", f"nextpnr-{target.family}", packer)
     return {
         "target": target.name,
-        "tool_versions": {name: tools.version(name, native=native) for name in used},
+        "tool_versions": {name: tools.version(name, native=native) for name in chain},
         **counts,
         "cells": None,
         "area_um2": None,

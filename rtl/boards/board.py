@@ -101,12 +101,12 @@ class Board(wiring.Component):
         m.submodules.device = device = Device(self._config.hardware)
         m.submodules.uart = uart = Uart(self._config.divisor)
         self._add_clock(m)
-        wiring.connect(m, uart.received, device.rx)
-        wiring.connect(m, device.tx, uart.sent)
+        wiring.connect(m, uart.rx, device.rx)
+        wiring.connect(m, device.tx, uart.tx)
         dark = int(self._config.leds_active_low)
         m.d.comb += [
-            uart.rx.eq(self.rx),
-            self.tx.eq(uart.tx),
+            uart.rx_line.eq(self.rx),
+            self.tx.eq(uart.tx_line),
             self.led_idle.eq(device.idle ^ dark),
             self.led_error.eq(device.refused ^ dark),
         ]

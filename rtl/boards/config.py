@@ -29,7 +29,7 @@ class BoardConfig:
     clock_hz : int
         Clock of the core; equal to `crystal_hz`: without a multiplier [Hz].
     baud : int
-        Of the serial port; at least 8 clocks per bit, met within 2 % [bit/s].
+        Of the serial port; at least 8 clocks per bit, met within 1 % [bit/s].
     leds_active_low : bool
         Whether a 0 lights the LEDs.
 
@@ -54,8 +54,8 @@ class BoardConfig:
         check_int("clock", self.clock_hz, 1_000_000, 400_000_000)
         check_int("baud", self.baud, 1200, 12_000_000)
         exact = self.core_hz / self.baud
-        if self.divisor < 8 or abs(self.divisor - exact) > exact / 50:
-            raise ValueError(f"baud must be the clock divided by an integer >= 8 within 2 %, "
+        if self.divisor < 8 or abs(self.divisor - exact) > exact / 100:
+            raise ValueError(f"baud must be the clock divided by an integer >= 8 within 1 %, "
                              f"not {self.baud} at {self.core_hz:.0f} Hz")
 
     @functools.cached_property
