@@ -13,6 +13,7 @@ import dataclasses
 import os
 import pathlib
 import time
+from typing import NamedTuple
 
 import nir
 import numpy as np
@@ -26,13 +27,17 @@ from lamina.flows.frontend.data import load_data
 from lamina.models.encoder import encode
 from lamina.models.program import Encoder
 
-__all__ = ["LEVELS", "Grid", "Recipe", "build", "export", "main", "predict", "train"]
+__all__ = ["LEVELS", "Grid", "Recipe", "Run", "build", "export", "main", "predict", "simulate",
+           "train"]
 
 LEVELS = 511.7
 """Grid steps per threshold; no integer, so that a membrane on the grid never ties with it."""
 
 TARGET_RATE = 0.9
 """Spikes per timestep that the output neuron of the right class is asked for."""
+
+MOST_CURRENT = 3.0
+"""Input of a hidden neuron [threshold per timestep] that is free; more needs a wide membrane."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -94,27 +99,42 @@ def build(inputs: int, outputs: int, recipe: Recipe) -> nn.Sequential:
         fc2=nn.Linear(recipe.hidden, outputs), lif2=_leaky(outputs, recipe.beta, output=True)))
 
 
-def _layer(linear: nn.Linear, leaky: snntorch.Leaky, spikes: torch.Tensor) -> torch.Tensor:
+def _fire(leaky: snntorch.Leaky, currents: torch.Tensor) -> torch.Tensor:
     leaky.reset_mem()
-    out = [leaky(current) for current in linear(spikes)]
+    out = [leaky(current) for current in currents]
     return torch.stack([step[0] if leaky.output else step for step in out])
 
 
-def simulate(net: nn.Sequential, spikes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Hidden and output spikes, each (T, batch, neurons), for input `spikes` (T, batch, inputs)."""
-    hidden = _layer(net.fc1, net.lif1, spikes)
-    return hidden, _layer(net.fc2, net.lif2, hidden)
+class Run(NamedTuple):
+    """What a batch did, each tensor (T, batch, neurons): hidden currents, hidden and output spikes.
+
+    A current is in thresholds per timestep.
+    """
+
+    currents: torch.Tensor
+    hidden: torch.Tensor
+    out: torch.Tensor
 
 
-def _loss(hidden: torch.Tensor, out: torch.Tensor, labels: torch.Tensor,
-          recipe: Recipe) -> torch.Tensor:
-    """Squared error of the output rates, cross entropy of the counts, price of hidden spikes."""
-    counts = out.sum(0)
+def simulate(net: nn.Sequential, spikes: torch.Tensor) -> Run:
+    """Run input `spikes` (T, batch, inputs) from silence."""
+    currents = net.fc1(spikes)
+    hidden = _fire(net.lif1, currents)
+    return Run(currents, hidden, _fire(net.lif2, net.fc2(hidden)))
+
+
+def _loss(run: Run, labels: torch.Tensor, recipe: Recipe) -> torch.Tensor:
+    """Squared error of the output rates, cross entropy of the counts, price of hidden spikes.
+
+    Currents beyond `MOST_CURRENT` cost as well: they would need a wide membrane.
+    """
+    counts = run.out.sum(0)
     wanted = TARGET_RATE * nn.functional.one_hot(labels, counts.shape[1])
     margin = (counts / recipe.timesteps - wanted).square().sum(1).mean()
     entropy = nn.functional.cross_entropy(counts, labels)
-    excess = torch.relu(hidden.sum((0, 2)) / recipe.timesteps - recipe.hidden_spikes).mean()
-    return margin + 0.3 * entropy + 2e-3 * excess
+    excess = torch.relu(run.hidden.sum((0, 2)) / recipe.timesteps - recipe.hidden_spikes).mean()
+    strong = torch.relu(run.currents.abs() - MOST_CURRENT).square().mean()
+    return margin + 0.3 * entropy + 2e-3 * excess + 0.3 * strong
 
 
 def _shifted(frames: torch.Tensor, most: int) -> torch.Tensor:
@@ -144,15 +164,15 @@ def train(net: nn.Sequential, images: np.ndarray, labels: np.ndarray, recipe: Re
         for batch in torch.randperm(len(frames))[:steps * recipe.batch].view(steps, -1):
             probability = _shifted(frames[batch], recipe.shift).flatten(1)
             spikes = torch.bernoulli(probability.expand(recipe.timesteps, -1, -1))
-            hidden, out = simulate(net, spikes)
-            loss = _loss(hidden, out, classes[batch], recipe)
+            run = simulate(net, spikes)
+            loss = _loss(run, classes[batch], recipe)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             schedule.step()
             _clip(net)
             total += loss.item() / steps
-            spikes_per_step += hidden.sum().item() / (hidden[..., 0].numel() * steps)
+            spikes_per_step += run.hidden.sum(2).mean().item() / steps
         print(f"epoch {epoch + 1}/{recipe.epochs}: loss {total:.4f}, {spikes_per_step:.1f} hidden "
               f"spikes per timestep, {time.monotonic() - begin:.1f} s", flush=True)
     for linear in (net.fc1, net.fc2):
@@ -167,8 +187,8 @@ def predict(net: nn.Sequential, images: np.ndarray, timesteps: int) -> np.ndarra
         frames = images[first:first + 1000]
         spikes = encode(Encoder(), frames, timesteps, first_sample=first)
         with torch.no_grad():
-            _, out = simulate(net, torch.as_tensor(spikes, dtype=torch.float32).transpose(0, 1))
-        classes.append(out.sum(0).numpy().argmax(1))
+            run = simulate(net, torch.as_tensor(spikes, dtype=torch.float32).transpose(0, 1))
+        classes.append(run.out.sum(0).numpy().argmax(1))
     return np.concatenate(classes)
 
 
