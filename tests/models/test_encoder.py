@@ -46,6 +46,13 @@ def test_bernoulli_equals_its_definition(seed, first):
     assert spikes.dtype == np.uint8 and 0 < spikes.mean() < 1
 
 
+def test_a_draw_equal_to_the_rate_is_no_spike():
+    draws = [_draw(0, 0, 0, axon) for axon in range(4)]
+    for above in (0, 1):
+        x = np.array([[(draw + above) / 2**31 for draw in draws]])
+        assert encode(Encoder(), x, 1).tolist() == [[[above] * 4]]
+
+
 @pytest.mark.parametrize("kind", ["bernoulli", "rate"])
 def test_a_sample_does_not_depend_on_its_neighbours(kind):
     encoder = Encoder(kind=kind, seed=9)

@@ -78,6 +78,8 @@ def test_reads_back(random_program, fields):
         assert memory[REGISTERS, 4] == len(program.layers)
         assert memory[REGISTERS, 5] == program.axons
         for number, layer in enumerate(program.layers):
+            source = 1 << 15 | memory[DESCRIPTORS, number * 8 - 5] if number else 0
+            assert memory[DESCRIPTORS, number * 8 + 4] == source
             weights, (decay, bias, theta, reset) = read_layer(memory, config, number)
             np.testing.assert_array_equal(weights, layer.weights)
             assert decay == layer.decay.tolist()

@@ -75,7 +75,7 @@ def test_a_wrapped_accumulator_is_compared_as_it_is(make_layer):
 @pytest.mark.parametrize(("rule", "v", "weight", "r", "wraps"), [
     (SUBTRACT, 100, 100, -100, 1), (SUBTRACT, 100, 55, -100, 0), (SUBTRACT, 99, 0, -999, 0),
     (DELAYED, 100, 100, -56, 1), (DELAYED, 100, 100, -55, 0), (DELAYED, 99, 100, -100, 0),
-    (VALUE, 127, 127, 0, 0), (SUBTRACT, 127, 129, 0, 1)])
+    (VALUE, 127, 127, 0, 0), (SUBTRACT, 127, 129, 0, 1), (SUBTRACT, 100, 200, 100, 1)])
 def test_wraps_of_the_reset_are_counted(make_layer, rule, v, weight, r, wraps):
     layer = make_layer(weights=[[weight]], r=r, reset=rule)
     spikes = np.ones((1, 1), dtype=np.uint8)

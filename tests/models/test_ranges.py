@@ -85,6 +85,16 @@ def test_every_tier_mode_is_covered(make_layer):
     assert accumulator_bits([nominal], **(MODES | {"gated": 1}), **WIDTHS) == 7
 
 
+def test_a_layer_gated_alone_is_covered(make_layer):
+    def bits(layer_gated, gated):
+        layer = make_layer(weights=[[6]] * 5, decay=0, theta=15, gated_tiers=layer_gated)
+        return accumulator_bits([layer], tiers=(2, 1, 1), gated=gated, fill="mid", **WIDTHS)
+
+    assert effective_weights([6], (2, 1, 1), 1, "mid").tolist() == [7]
+    assert effective_weights([6], (2, 1, 1), 2, "mid").tolist() == [6]
+    assert [bits(0, 0), bits(0, 1), bits(0, 2), bits(1, 2)] == [6, 7, 6, 7]
+
+
 def test_the_widest_layer_decides(make_layer):
     small, large = (make_layer(weights=[[7]] * axons, decay=16, theta=15) for axons in (2, 100))
     alone = accumulator_bits([large], **MODES, **WIDTHS)
