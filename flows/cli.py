@@ -1,10 +1,14 @@
-"""The command ``lamina``: a thin face over :mod:`lamina.flows.steps`."""
+"""The command ``lamina``: a thin face over :mod:`lamina.flows.steps`.
+
+The steps are imported when one is called: help is quick, and the doctor works where packages lack.
+"""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
 import errno
+import importlib
 import json
 import math
 import os
@@ -14,9 +18,8 @@ import sys
 import rich.console
 import rich.table
 
-from lamina.flows import doctor, steps
+from lamina.flows import doctor
 from lamina.flows.errors import UserError
-from lamina.flows.report.report import result_rows
 
 __all__ = ["main"]
 
@@ -33,11 +36,6 @@ _COMMANDS = {
 }
 
 
-_STEPS = {
-    "flow": steps.flow, "run": steps.run, "compile": steps.compile_network,
-    "generate": steps.generate, "verify": steps.verify, "synth": steps.synth,
-    "report": steps.report,
-}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -65,6 +63,11 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted; nothing half-written is left, the same command goes on",
                      EXIT_INTERRUPTED)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("lamina"):
+            raise
+        return _fail(f"the Python package {error.name} is missing: install lamina again, or see "
+                     "lamina doctor", EXIT_USER_ERROR)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
@@ -90,13 +93,18 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.mesh not in (None, "1x1x1"):
         raise UserError(f"--mesh must be 1x1x1 (one core) until there is a fabric, "
                         f"not {arguments.mesh}")
+    steps = importlib.import_module("lamina.flows.steps")
     fields = {field.name for field in dataclasses.fields(steps.Options)}
     given = {name: value for name, value in vars(arguments).items()
              if name in fields and value is not None}
-    step = _STEPS[arguments.command]
+    step = getattr(steps, {"compile": "compile_network"}.get(arguments.command, arguments.command))
     extra = {"trace": arguments.trace} if arguments.command == "run" else {}
     summary = step(steps.Options(**given), **extra)
-    _print_summary(summary, arguments.json)
+    if arguments.json:
+        print(json.dumps(summary.result, indent=1, sort_keys=True))
+    else:
+        _print_table(summary.rows)
+        print(summary.path)
     return EXIT_MISMATCH if summary.mismatches else EXIT_OK
 
 
@@ -118,15 +126,11 @@ def _doctor(as_json: bool) -> int:
     return EXIT_OK
 
 
-def _print_summary(summary: steps.Summary, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(summary.result, indent=1, sort_keys=True))
-        return
+def _print_table(rows: list[tuple[str, str]]) -> None:
     table = rich.table.Table(box=None, show_header=False, pad_edge=False)
-    for name, value in result_rows(summary.result):
-        table.add_row(name, value)
+    for row in rows:
+        table.add_row(*row)
     rich.console.Console(highlight=False).print(table)
-    print(summary.path)
 
 
 def _positive(kind: type, unit: str):

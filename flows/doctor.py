@@ -95,4 +95,5 @@ def _program_version(name: str) -> str | None:
     if path is None:
         return None
     done = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
-    return done.stdout.partition("\n")[0] or None
+    words = done.stdout.partition("\n")[0].split()
+    return words[-1] if words else None

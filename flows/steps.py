@@ -54,6 +54,11 @@ class Summary:
     path: pathlib.Path
     mismatches: int = 0
 
+    @property
+    def rows(self) -> list[tuple[str, str]]:
+        """Names and values for a table."""
+        return reporter.result_rows(self.result)
+
 
 def compile_network(options: Options) -> Summary:
     """Compile a ``.nir`` file to ``OUT/program`` and judge it over the labelled set.

