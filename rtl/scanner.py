@@ -95,7 +95,7 @@ class Scanner(wiring.Component):
         rest = Signal.like(bits)
         m.d.comb += rest.eq(bits & (bits - 1)[:self._config.lanes])
         advance = Signal()
-        m.d.comb += advance.eq(~rest.any())
+        m.d.comb += advance.eq(~active | ~rest.any())
         emit = Signal()
         m.d.comb += emit.eq(active & bits.any())
         with m.If(advance):

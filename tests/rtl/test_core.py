@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from amaranth.sim import Simulator
@@ -15,6 +17,7 @@ from lamina.models.config import (
     Space,
     StateRegion,
 )
+from lamina.models.cost import sample_cycles
 from lamina.models.image import memory_image
 from lamina.models.network import run
 from lamina.models.program import Layer, Program
@@ -28,7 +31,7 @@ def random_program(rule: ResetRule, seed: int, sizes=(19, 10, 5), **options) -> 
     """A chain of layers with thresholds that the weights reach."""
     rng = np.random.default_rng(seed)
     layers = []
-    for number, (axons, neurons) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for number, (axons, neurons) in enumerate(itertools.pairwise(sizes)):
         zero = np.zeros(neurons, dtype=np.int64)
         amount = rng.integers(1, 20, neurons)
         layers.append(Layer(
@@ -57,7 +60,8 @@ class Host:
 
     async def write(self, space, address, word):
         request = self.core.request
-        self.ctx.set(request.payload, {"write": 1, "space": space, "address": address, "data": word})
+        self.ctx.set(request.payload,
+                     {"write": 1, "space": space, "address": address, "data": word})
         await self._until_ready(request)
 
     async def read(self, space, address):
@@ -187,3 +191,33 @@ async def check_counters(host, program, trace, gated):
     reads = sum(c * -(-n // CONFIG.lanes) for c, n in zip(counts, neurons, strict=False))
     accesses = [await host.counter(Counter.ACCESSES + tier) for tier in range(3)]
     assert accesses == [reads] * (3 - gated) + [0] * gated
+
+
+@pytest.mark.parametrize("sizes", [(19, 10, 5), (31, 30), (16, 4, 12, 8), (32, 3)])
+@pytest.mark.parametrize("rate", [0.03, 0.2, 0.9])
+def test_core_costs_what_its_model_says(sizes, rate):
+    """To the cycle, for few spikes and many, reporting and silent layers."""
+    program = random_program(ResetRule.SUBTRACT, seed=len(sizes), sizes=sizes)
+    rng = np.random.default_rng(6)
+    spikes = (rng.random((2, 5, sizes[0])) < rate).astype(np.uint8)
+    trace = run(program, spikes, CONFIG.tiers, trace=True)
+    assert trace.spikes.any()
+
+    async def bench(host):
+        await host.load(program, CONFIG)
+        for sample in range(len(spikes)):
+            await host.write(Space.REGISTERS, Register.CONTROL, 1)
+            for _ in range(120):
+                await host.tick()
+            for t in range(spikes.shape[1]):
+                for axon in np.flatnonzero(spikes[sample, t]).tolist():
+                    await host.event(EventKind.SPIKE, axon)
+                await host.event(EventKind.TICK)
+            await host.idle()
+            layers = [layer[sample] for layer in trace.layer_spikes]
+            cost = sample_cycles(program, CONFIG, spikes[sample], layers)
+            assert await host.counter(Counter.CYCLES) == cost.cycles
+            await host.event(EventKind.CLEAR)
+            await host.idle()
+
+    simulate(bench)
