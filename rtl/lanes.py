@@ -25,7 +25,7 @@ class LaneStep(enum.Enum, shape=3):
 
 
 class StateMemory(wiring.Component):
-    """One word of ``lanes`` slots per row: membranes, decay constants, biases, thresholds, resets.
+    """One word of ``lanes`` slots per row: membrane, decay, bias, threshold, reset.
 
     Read latency 2 cycles (memory, then register), one row per cycle; a write may go on beside it to
     another row. The register shifts for the host, one lane per cycle, lane 0 first.
@@ -85,8 +85,8 @@ class Lanes(wiring.Component):
     """All accumulator datapaths: leak, accumulate, bias, threshold, reset, saturate.
 
     ``u = (v * D) >> F``; ``x = u + w1 + w2 ...``; then on the finished sum ``a = x + bias``
-    (``- p * r`` when delayed), ``spike = a >= theta``, reset, saturation to ``state_bits``. Sums are
-    modulo ``2**acc_bits``. One accumulation per cycle; the finishing steps of a group overlap with
+    (``- p * r`` when delayed), ``spike = a >= theta``, reset, saturation to ``state_bits``. Sums
+    are modulo ``2**acc_bits``. One accumulation per cycle; the finishing steps of a group overlap with
     the accumulation of the next. Golden: :func:`lamina.models.neuron.lif_step`.
 
     Parameters
@@ -104,9 +104,9 @@ class Lanes(wiring.Component):
     enabled : In(lanes)
         Lanes that hold a neuron; the others do not add.
     step : In(LaneStep)
-        What ``word`` is: MEMBRANE then DECAY prepare the leaked membrane of the next group; BIAS, in
-        the cycle after the last weight, takes the sum over; THETA and RESET act on it, in the order
-        of the rule; what they subtract comes as its one's complement.
+        What ``word`` is: MEMBRANE then DECAY prepare the leaked membrane of the next group; BIAS,
+        in the cycle after the last weight, takes the sum over; THETA and RESET act on it, in the
+        order of the rule; what they subtract comes as its one's complement.
     word : In(array of signed(slot_bits))
     rule : In(2)
         :class:`lamina.models.config.ResetRule` of the finishing group.

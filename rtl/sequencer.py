@@ -18,9 +18,9 @@ class Sequencer(wiring.Component):
 
     An element is a list entry of a group (or, for an empty list, a mere leak). It is issued in
     cycle 0; its axon arrives in 1, its weight address in 3, its weight and the addition in 5. The
-    last element of a group starts the finish: bias, threshold and reset words are read in 4, 5, 6 and
-    act in 6, 7, 8; the group is stored in 9. One element per cycle, groups without a gap as long as
-    they have enough elements (:func:`lamina.models.cost.layer_cycles` says how many).
+    last element of a group starts the finish: bias, threshold and reset words are read in 4, 5, 6
+    and act in 6, 7, 8; the group is stored in 9. One element per cycle, groups without a gap as
+    long as they have enough elements (cost: :func:`lamina.models.cost.sample_cycles`).
 
     Parameters
     ----------
@@ -166,7 +166,8 @@ class Sequencer(wiring.Component):
         """End a job without groups; returns the strobe that pushes its TICK."""
         none = Signal()
         tick = Signal(name="skip_tick")
-        m.d.comb += [none.eq(self.active & (job.groups == 0)), tick.eq(none & job.closing & self.free)]
+        m.d.comb += [none.eq(self.active & (job.groups == 0)),
+                     tick.eq(none & job.closing & self.free)]
         with m.If(none & (self.free | ~job.closing)):
             m.d.sync += self.active.eq(0)
         return tick
@@ -229,7 +230,8 @@ class Sequencer(wiring.Component):
             self.push.eq((steps[5] & (job.report | self.tick)) | skip_tick),
         ]
         with m.If(self.store):
-            m.d.sync += [self.store_row.eq(self.store_row + 1), self.rows_done.eq(self.rows_done + 1)]
+            m.d.sync += [self.store_row.eq(self.store_row + 1),
+                         self.rows_done.eq(self.rows_done + 1)]
             with m.If(final[5]):
                 m.d.sync += self.active.eq(0)
         return reading, Cat(row, region), step
