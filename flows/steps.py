@@ -1,5 +1,6 @@
 """The steps of the command line as functions; each goes on from what the one before it left.
 
+>>> import pathlib
 >>> from lamina.flows import steps
 >>> options = steps.Options(net=pathlib.Path("examples/digits.nir"), data="digits")
 >>> steps.compile_network(options).result["quantisation"]["integer_accuracy"]
@@ -72,7 +73,7 @@ def compile_network(options: Options) -> Summary:
     if job.program_folder is not None:
         raise UserError(f"{options.net}: must be a .nir file, it is a program already")
     with workspace(job.out, job.settings):
-        program = _program(job)
+        program = _program(job, again=True)
         golden = _golden(job, program)
     result = {"network": reporter.network_block(program), **golden}
     return Summary(result=result, path=job.out / "program")
@@ -118,7 +119,7 @@ def flow(options: Options) -> Summary:
     """All steps in turn."""
     job = resolve(options)
     with workspace(job.out, job.settings):
-        program = _program(job)
+        program = _program(job, again=True)
         _golden(job, program)
         _generate(job, program)
         _verify(job, program)
@@ -145,11 +146,15 @@ def run(options: Options, *, trace: bool = False) -> Summary:
     return Summary(result=result, path=out)
 
 
-def _program(job: Job) -> Program:
-    """The program of `job`, in ``OUT/program``; compiled or copied there when it is not."""
+def _program(job: Job, *, again: bool = False) -> Program:
+    """The program of `job`, in ``OUT/program``; compiled or copied there when it is not.
+
+    What an earlier step compiled of the same file with the same settings is taken, unless `again`.
+    """
     folder = job.out / "program"
     if job.program_folder is None:
-        return _compile(job, folder)
+        kept = _kept(folder / "origin.json", _origin(job))
+        return load_program(folder) if kept is not None and not again else _compile(job, folder)
     program = load_program(job.program_folder)
     require_fit(program, job)
     if folder.resolve() != job.program_folder.resolve():
@@ -167,7 +172,15 @@ def _compile(job: Job, folder: pathlib.Path) -> Program:
         compiled.program.save(partial)
         _write_json(partial / "calibration.json",
                     {"key": _data_key(job), **compiled.calibration.to_dict()})
+        _write_json(partial / "origin.json", {"key": _origin(job)})
     return compiled.program
+
+
+def _origin(job: Job) -> dict:
+    """What the program depends on."""
+    settings = {name: value for name, value in job.settings.items() if name != "samples"}
+    return {**settings, **_data_key(job), "net": hashlib.sha256(job.source.read_bytes()).hexdigest(),
+            "config": job.target.config.fingerprint}
 
 
 def _data_key(job: Job) -> dict:

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -89,8 +90,8 @@ def test_every_command_explains_itself(capsys, command):
 
 def test_compile_leaves_a_program_and_its_settings(compiled):
     assert sorted(path.name for path in compiled.rglob("*")) == [
-        "calibration.json", "golden", "golden.json", "golden.npz", "lamina.json", "program",
-        "program.json", "program.npz"]
+        "calibration.json", "golden", "golden.json", "golden.npz", "lamina.json", "origin.json",
+        "program", "program.json", "program.npz"]
     settings = read_settings(compiled)
     assert settings["data"] == "digits"
     assert settings["net"] == NET
@@ -101,6 +102,18 @@ def test_compiling_again_gives_the_same_bytes(compiled, tmp_path):
     for name in ("program.json", "program.npz", "calibration.json"):
         assert ((tmp_path / "again" / "program" / name).read_bytes()
                 == (compiled / "program" / name).read_bytes())
+
+
+def test_a_step_takes_what_an_earlier_one_compiled(compiled, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "out"
+    shutil.copytree(compiled, out)
+    monkeypatch.setattr(steps, "compile_for", None)
+    assert cli.main(["report", NET, "--data", "digits", "-o", str(out)]) == 0
+    monkeypatch.undo()
+    assert "compiling" not in capsys.readouterr().err
+    for change in (["--data", "digits", "--weight-bits", "6"], []):
+        assert cli.main(["report", NET, *change, "-o", str(out)]) == 0
+        assert "compiling" in capsys.readouterr().err
 
 
 def test_a_result_is_machine_readable_on_demand(capsys, compiled, tmp_path):
