@@ -1,1 +1,1 @@
-"""Ground floor: integer semantics, golden models, cost functions and the host driver (NumPy only)."""
+"""Ground floor: integer semantics, golden models, costs and the host driver (NumPy only)."""

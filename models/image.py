@@ -115,6 +115,7 @@ def _chunks(values: np.ndarray, bits: int, chunks: int) -> np.ndarray:
 
 
 def _reset_operand(layer: Layer) -> np.ndarray:
+    """What RESET holds: v_reset as it is, r as its complement."""
     return layer.v_reset if layer.reset is ResetRule.VALUE else ~layer.r
 
 

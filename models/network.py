@@ -22,11 +22,15 @@ from lamina.models.trace import Trace
 
 __all__ = ["neuron_updates_per_sample", "run", "sops_per_sample"]
 
-_BLOCK_SAMPLES = 64
+_BLOCK_SAMPLES = 48
+"""Samples that one thread takes at once: Python's overhead per step against the caches."""
 _SHARED_SAMPLES = 32
+"""Fewer samples than this are not worth a thread pool."""
 _DENSE = 0.8
+"""Share of active axons from which gathering them costs more than it saves."""
 _THREADS = os.cpu_count() or 1
 _BUFFER_ELEMENTS = 1 << 18
+"""Inputs of one matrix product."""
 _FLOAT32_LIMIT = 1 << 24
 
 Progress = Callable[[int, int], None]
@@ -52,7 +56,7 @@ def run(
     ----------
     program : Program
     spikes : uint8 or bool array (N, T, axons)
-        0 or 1.
+        0 or 1; any T >= 1.
     tiers : tuple of int
         Bits of each memory tier, most significant first; gated ones as the program says.
     trace : bool
@@ -188,7 +192,11 @@ class _FastLayer:
 
 
 class _FastBlock:
-    """One layer over a block of samples; vectors are flat (samples * neurons)."""
+    """One layer over a block of samples; vectors are flat (samples * neurons).
+
+    p of the delayed rule is the spike of the timestep before: v is 0 < theta at first, and
+    saturation never carries a membrane across a threshold that fits the store.
+    """
 
     def __init__(self, rule, weights, leak, bias, theta, r, v_reset, low, high):
         self.v = np.zeros_like(leak)
@@ -306,8 +314,11 @@ class _Network:
             final[rows] = layer.v.reshape(samples, -1)
         return rows.stop
 
-    def _fast_stretch(self, active, layers, result, rows, steps) -> None:
-        """Run all layers over timesteps `steps` of samples `rows`."""
+    def _fast_stretch(
+        self, active: np.ndarray, layers: list[_FastBlock], result: _Result, rows: slice,
+        steps: slice,
+    ) -> None:
+        """Run all layers over timesteps `steps` of samples `rows`; `active` is time-major."""
         timesteps, samples, _ = active.shape
         result.counts[0, rows] += _count(active)
         for k, layer in enumerate(layers):
