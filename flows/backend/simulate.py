@@ -1,0 +1,322 @@
+"""Runs a program on the generated hardware in Verilator, through the driver a board would use."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+from lamina.flows.backend import tools
+from lamina.flows.backend.generate import convert
+from lamina.flows.backend.synth import CELL_DEFINES, synthesise_netlist
+from lamina.flows.errors import UserError
+from lamina.flows.progress import Reporter
+from lamina.models.config import HardwareConfig
+from lamina.models.image import group_counts
+from lamina.models.program import Program
+from lamina.models.trace import Trace
+from lamina.rtl.device import Device
+
+__all__ = ["CHUNK_SAMPLES", "Simulation", "SimulationError", "run_rtl", "simulation_sources"]
+
+CHUNK_SAMPLES = 10
+"""Samples between two points from which an interrupted run goes on."""
+
+_BENCH = "lamina.tb.bench_device"
+_POLL_SECONDS = 0.1
+_NEEDED = {"make": "GNU make", "c++": "a C++ compiler such as g++"}
+
+
+class SimulationError(RuntimeError):
+    """The simulator did not build or did not run to its end; the message ends with its log."""
+
+
+def simulation_sources(config: HardwareConfig, folder: pathlib.Path, *, netlist: bool = False,
+                       notice: tools.Notice | None = None) -> tuple[list[str], dict[str, object]]:
+    """Sources and macros of the simulated device; what is generated goes to the new `folder`.
+
+    With `netlist` the device is synthesised for the iCE40 UltraPlus first, and simulated on Yosys'
+    own cell models. Relative sources are files of ``lamina.tb``.
+
+    Raises
+    ------
+    UserError
+        If Yosys is missing or fails.
+    """
+    name = f"{config.name}_device"
+    folder.mkdir(parents=True, exist_ok=True)
+    device = folder / f"{name}.v"
+    device.write_text(convert(Device(config), name, notice=notice))
+    defines: dict[str, object] = {"DEVICE": name}
+    if netlist:
+        (folder / "config.json").write_text(config.to_json() + "\n")
+        files = synthesise_netlist(folder, folder / "netlist", notice=notice)
+        sources = [str(file.resolve()) for file in files]
+        defines |= CELL_DEFINES
+    else:
+        sources = [str(device.resolve())] + ["sb_spram256ka.v"] * (config.bank == "spram")
+    return ["device_port.sv", *sources], defines
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Simulation:
+    """A simulator of one device and where it is kept.
+
+    Parameters
+    ----------
+    config : HardwareConfig
+    sources : list of str
+        Verilog files; relative ones are files of ``lamina.tb``.
+    defines : dict
+        Macros.
+    build_dir : pathlib.Path
+        Of simulators, logs and chunks.
+    """
+
+    config: HardwareConfig
+    sources: list[str]
+    defines: dict[str, object]
+    build_dir: pathlib.Path
+
+    @classmethod
+    def of(cls, config: HardwareConfig, build_dir: pathlib.Path, *, netlist: bool = False,
+           notice: tools.Notice | None = None) -> Simulation:
+        """Generate (and with `netlist` synthesise) the device and build its simulator.
+
+        Raises
+        ------
+        UserError
+            If Yosys, make or the C++ compiler is missing.
+        SimulationError
+            If the simulator does not build.
+        """
+        for command, meaning in _NEEDED.items():
+            if shutil.which(command) is None:
+                raise UserError(f"{command} was not found: building the simulator needs {meaning}")
+        design = build_dir / ("netlist" if netlist else "rtl")
+        sources, defines = simulation_sources(config, design, netlist=netlist, notice=notice)
+        simulation = cls(config=config, sources=sources, defines=defines, build_dir=build_dir)
+        simulation.request()
+        return simulation
+
+    def start(self, **fields: object) -> subprocess.Popen:
+        """Start the bench runner on this simulator with `fields` of its request."""
+        request = {"toplevel": "device_port", "sources": self.sources, "defines": self.defines,
+                   "build_dir": str(self.build_dir.resolve()), **fields}
+        text = json.dumps(request, sort_keys=True)
+        path = self.build_dir / f"request-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
+        path.write_text(text)
+        return subprocess.Popen([sys.executable, "-m", "lamina.tb.runner", str(path)], text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                start_new_session=True)
+
+    def request(self, **fields: object) -> pathlib.Path:
+        """Run the bench runner to its end; the folder it answers with.
+
+        Raises
+        ------
+        SimulationError
+            If it fails.
+        """
+        with _stopped([self.start(**fields)]) as [process]:
+            return _answer(process)
+
+
+@contextlib.contextmanager
+def _stopped(processes: list[subprocess.Popen]) -> Iterator[list[subprocess.Popen]]:
+    """Yield `processes`, and let neither them nor their simulators outlive the block."""
+    try:
+        yield processes
+    finally:
+        for process in processes:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGTERM)
+            process.wait()
+
+
+def _answer(process: subprocess.Popen) -> pathlib.Path:
+    output, errors = process.communicate()
+    if process.returncode:
+        raise SimulationError(errors.strip() or f"simulation ended with {process.returncode}")
+    return pathlib.Path(output.strip().splitlines()[-1])
+
+
+def write_job(folder: pathlib.Path, simulation: Simulation, program: Program, spikes: np.ndarray,
+              *, trace: bool, stall: int) -> pathlib.Path:
+    """Folder of a job, named by its content, so that the same job finds its chunks again."""
+    digest = hashlib.sha256()
+    for source in simulation.sources:
+        path = pathlib.Path(source)
+        digest.update(path.read_bytes() if path.is_absolute() else source.encode())
+    draft = folder / ".draft"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    program.save(draft)
+    job = {"config": simulation.config.to_json(), "trace": trace, "stall": stall}
+    (draft / "job.json").write_text(json.dumps(job, sort_keys=True))
+    np.save(draft / "spikes.npy", spikes)
+    for path in sorted(draft.iterdir()):
+        digest.update(path.read_bytes())
+    final = folder / digest.hexdigest()[:16]
+    if final.exists():
+        shutil.rmtree(draft)
+    else:
+        draft.rename(final)
+    return final
+
+
+def run_rtl(program: Program, config: HardwareConfig, spikes: np.ndarray, *,
+            build_dir: pathlib.Path, netlist: bool = False, trace: bool = False,
+            workers: int = 2, waves: bool = False, stall: int = 0,
+            progress: Reporter | None = None) -> tuple[Trace, dict]:
+    """Run every sample of `spikes` on the simulated device.
+
+    Finished chunks of samples stay in `build_dir`: an interrupted run goes on where it stopped.
+
+    Parameters
+    ----------
+    program : Program
+        Fits `config`. Layers that do not report leave no spikes in the trace.
+    config : HardwareConfig
+    spikes : uint8 array (N, T, axons)
+    build_dir : pathlib.Path
+        Of the simulator and the chunks.
+    netlist : bool
+        Simulate the iCE40 netlist after synthesis.
+    trace : bool
+        Have every layer report, and read all membranes after every timestep.
+    workers : int
+        Simulator processes that share the samples.
+    waves : bool
+        Leave ``build_dir/waves.vcd`` of the first sample.
+    stall : int
+        Of 256: how often each side of the byte streams pauses for a cycle.
+    progress : callable, optional
+        Called with samples done and samples.
+
+    Returns
+    -------
+    trace : Trace
+    figures : dict
+        ``simulator``, ``cycles_per_sample``, ``sop_per_lane_cycle``, ``accesses_per_tier`` (per
+        sample), ``counters`` (sums), ``seconds``.
+
+    Raises
+    ------
+    UserError
+        If a tool is missing.
+    SimulationError
+        If the simulator does not build, or the device does not answer as it should.
+    """
+    if trace:
+        program = all_reporting(program)
+    start = time.perf_counter()
+    simulation = Simulation.of(config, build_dir, netlist=netlist)
+    job = write_job(build_dir / "jobs", simulation, program, spikes, trace=trace, stall=stall)
+    _run_chunks(simulation, job, len(spikes), workers, progress)
+    if waves:
+        record(simulation, job, 0, 0, spikes.shape[1], build_dir / "waves.vcd")
+    chunks = [_load(job / f"chunk-{first}.npz") for first in range(0, len(spikes), CHUNK_SAMPLES)]
+    figures = _figures(config, chunks, len(spikes))
+    return (_collect(program, config, spikes, chunks, trace),
+            {**figures, "seconds": round(time.perf_counter() - start, 3)})
+
+
+def all_reporting(program: Program) -> Program:
+    """`program` with every layer's events on the output."""
+    layers = tuple(dataclasses.replace(layer, report=True) for layer in program.layers)
+    return dataclasses.replace(program, layers=layers)
+
+
+def _run_chunks(simulation: Simulation, job: pathlib.Path, samples: int, workers: int,
+                progress: Reporter | None) -> None:
+    """Have the chunks run that are not there yet, `workers` processes side by side."""
+    sizes = {first: min(CHUNK_SAMPLES, samples - first)
+             for first in range(0, samples, CHUNK_SAMPLES)}
+    left = [(first, count) for first, count in sizes.items()
+            if not (job / f"chunk-{first}.npz").exists()]
+    parts = [left[worker::workers] for worker in range(workers) if left[worker::workers]]
+    processes = [_start_part(simulation, job, {"chunks": part}) for part in parts]
+    with _stopped(processes):
+        busy = True
+        while busy:
+            states = [process.poll() for process in processes]
+            busy = None in states and not any(states)
+            if progress is not None:
+                progress(sum(count for first, count in sizes.items()
+                             if (job / f"chunk-{first}.npz").exists()), samples)
+            if busy:
+                time.sleep(_POLL_SECONDS)
+        for process, state in zip(processes, states, strict=True):
+            if state is not None:
+                _answer(process)
+
+
+def _start_part(simulation: Simulation, job: pathlib.Path, part: dict, **fields):
+    environment = {"LAMINA_JOB": str(job.resolve()), "LAMINA_PART": json.dumps(part)}
+    return simulation.start(bench=_BENCH, environment=environment, **fields)
+
+
+def record(simulation: Simulation, job: pathlib.Path, sample: int, timestep: int, count: int,
+           target: pathlib.Path) -> None:
+    """Run one sample of `job` again and leave the waves of `count` timesteps in `target`.
+
+    Raises
+    ------
+    SimulationError
+        If it fails.
+    """
+    part = {"dump": [sample, timestep, count]}
+    with _stopped([_start_part(simulation, job, part, dump=True)]) as [process]:
+        shutil.move(_answer(process) / "dump.vcd", target)
+
+
+def _load(path: pathlib.Path) -> dict[str, np.ndarray]:
+    with np.load(path) as arrays:
+        return dict(arrays)
+
+
+def _figures(config: HardwareConfig, chunks: list[dict], samples: int) -> dict:
+    """Counters of all chunks, and what they say per sample."""
+    counters: dict[str, int] = {}
+    for chunk in chunks:
+        for name, value in json.loads(str(chunk["counters"])).items():
+            counters[name] = counters.get(name, 0) + value
+    slots = config.lanes * counters["cycles"]
+    return {
+        "simulator": f"Verilator {importlib.metadata.version('verilator')}",
+        "cycles_per_sample": round(counters["cycles"] / samples, 1),
+        "sop_per_lane_cycle": round(counters["sops"] / slots, 4) if slots else 0.0,
+        "accesses_per_tier": [round(counters[f"accesses_{tier}"] / samples, 1)
+                              for tier in range(len(config.tiers))],
+        "counters": counters,
+    }
+
+
+def _collect(program: Program, config: HardwareConfig, spikes: np.ndarray, chunks: list[dict],
+             traced: bool) -> Trace:
+    """Trace of the layers from the events of the core's neurons."""
+    events = np.concatenate([chunk["events"] for chunk in chunks])
+    rows = np.cumsum([0, *group_counts(program, config)]) * config.lanes
+    fired = tuple(events[:, :, row:row + layer.neurons]
+                  for row, layer in zip(rows.tolist(), program.layers, strict=False))
+    membranes = tuple(np.concatenate([chunk[f"membranes{k}"] for chunk in chunks])
+                      for k in range(len(fired)))
+    counts = [spikes.sum(axis=(1, 2), dtype=np.int64),
+              *(layer.sum(axis=(1, 2), dtype=np.int64) for layer in fired)]
+    return Trace(
+        spikes=fired[-1], spike_counts=np.array(counts), layer_spikes=fired,
+        final_membranes=tuple(layer[:, -1] if traced else layer for layer in membranes),
+        layer_membranes=membranes if traced else ())
