@@ -367,7 +367,7 @@ class HostLink(wiring.Component):
             m.d.sync += [self._place.eq(SEQUENCE_ADDRESS + 1), self._fetched.eq(0)]
             with m.If(self._fresh & (self._status != LinkStatus.BUSY)):
                 m.d.sync += self._expected.eq(byte + 1)
-                with m.If(self._opcode == Opcode.HELLO):
+                with m.If(self._tail):
                     m.d.sync += self._kept.eq(0)
                 with m.Elif(self._kept != _WINDOW):
                     m.d.sync += self._kept.eq(self._kept + 1)
