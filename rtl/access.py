@@ -18,8 +18,8 @@ CORE_VERSION = 1
 class HostAccess(wiring.Component):
     """Serve one request after the other; memories only while ``idle``.
 
-    A write takes 1 cycle (the last chunk of a wide word commits it), a register read 2, a state read
-    ``lanes + 4`` at most, a weight read 4, a counter read up to two counter rounds.
+    A write takes 1 cycle (the last chunk of a wide word commits it), a register or weight read 3, a
+    state read ``lanes + 4`` at most, a counter read up to two counter rounds.
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ __all__ = ["Core"]
 
 
 class Core(wiring.Component):
-    """Leaky integrate-and-fire layers on tiered weight memory; docs/architecture.md is the contract.
+    """Leaky integrate-and-fire layers on tiered weight memory (docs/architecture.md).
 
     Golden: :func:`lamina.models.network.run`; cycles: :mod:`lamina.models.cost`.
 

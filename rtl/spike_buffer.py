@@ -16,7 +16,8 @@ __all__ = ["SpikeBuffer"]
 class SpikeBuffer(wiring.Component):
     """Collect SPIKEs of any order in the open bitmap while the closed one is scanned and erased.
 
-    A SPIKE sets a bit (read, modify, write with forwarding: one event per cycle, equal axons merge).
+    A SPIKE sets a bit (read, modify, write with forwarding: one event per cycle, equal axons
+    merge).
     A TICK or CLEAR closes the bitmap as soon as no closed one is left, then the roles change.
     Words hold ``lanes`` axons, lowest first. Golden: :func:`lamina.models.spike_buffer.collect`.
 

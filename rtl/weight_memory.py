@@ -73,8 +73,8 @@ class TierBank(wiring.Component):
 class WeightMemory(wiring.Component):
     """All tiers of one core; returns the codes of one word for every lane.
 
-    Latency 2 cycles from ``access`` to ``weights``, one word per cycle. The bits of a gated tier are
-    replaced by the fill: zero, or 1 in the highest gated bit. Golden:
+    Latency 2 cycles from ``access`` to ``weights``, one word per cycle. The bits of a gated tier
+    are replaced by the fill: zero, or 1 in the highest gated bit. Golden:
     :func:`lamina.models.tiers.effective_weights`. Source: TVLSI23 (see README, References).
 
     Parameters
