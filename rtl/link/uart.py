@@ -71,7 +71,9 @@ class Uart(wiring.Component):
         places = Signal(range(11))
         blocked = Signal()
         begins = Signal()
-        m.d.comb += begins.eq(~line & (places == 0))
+        before = Signal()
+        m.d.sync += before.eq(line)
+        m.d.comb += begins.eq(before & ~line & (places == 0))
         sample = self._timer(m, "sample", begins, self._divisor // 2 - 1)
         with m.If(self.rx.valid & self.rx.ready):
             m.d.sync += self.rx.valid.eq(0)
