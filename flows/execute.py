@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
+from collections.abc import Iterator
 
 import numpy as np
 
 from lamina.flows import progress
 from lamina.flows.backend.board import run_board
-from lamina.flows.backend.simulate import run_rtl
+from lamina.flows.backend.simulate import SimulationError, run_rtl
 from lamina.flows.errors import FitError, UserError
 from lamina.flows.frontend.data import Dataset, load_data
 from lamina.flows.frontend.float_network import FloatNetwork, run_float
@@ -19,7 +21,7 @@ from lamina.models.network import run as run_golden
 from lamina.models.program import Program
 from lamina.models.trace import Trace
 
-__all__ = ["EXECUTORS", "execute"]
+__all__ = ["EXECUTORS", "execute", "simulating"]
 
 EXECUTORS = ("golden", "float", "rtl", "netlist")
 _BUILD = pathlib.Path("out") / "simulation"
@@ -76,10 +78,27 @@ def _run_hardware(job: Job, program: Program, spikes: np.ndarray, on: str, trace
     if on.startswith("/dev/"):
         return run_board(program, config, spikes, port=on, baud=job.target.baud, trace=traced,
                          progress=bar)
-    result, _ = run_rtl(program, config, spikes, build_dir=_BUILD, netlist=on == "netlist",
-                        trace=traced, workers=job.options.workers, waves=job.options.waves,
-                        progress=bar)
+    with simulating():
+        result, _ = run_rtl(program, config, spikes, build_dir=_BUILD, netlist=on == "netlist",
+                            trace=traced, workers=job.options.workers, waves=job.options.waves,
+                            progress=bar)
     return result
+
+
+@contextlib.contextmanager
+def simulating() -> Iterator[None]:
+    """Within the block a simulation that fails is told in one line.
+
+    Raises
+    ------
+    UserError
+    """
+    try:
+        yield
+    except SimulationError as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        told = [line for line in lines if "Error" in line] or lines[-1:]
+        raise UserError(f"the simulation failed: {told[-1]}") from error
 
 
 def _program(job: Job, on: str) -> tuple[Program, tuple[int, ...]]:

@@ -26,7 +26,7 @@ from lamina.flows.backend import verify as verifier
 from lamina.flows.backend.board import link_rate
 from lamina.flows.errors import UserError
 from lamina.flows.evaluate import evaluate
-from lamina.flows.execute import execute
+from lamina.flows.execute import execute, simulating
 from lamina.flows.job import Job, Options, compile_for, load_program, require_fit, resolve
 from lamina.flows.report import report as reporter
 from lamina.flows.workspace import replaced_file, replaced_folder, workspace
@@ -244,7 +244,7 @@ def _verify(job: Job, program: Program) -> dict:
     samples = min(job.samples, len(data))
     labels = None if data.labels is None else data.labels[:samples]
     folder.mkdir(exist_ok=True)
-    with progress.step(f"simulating {samples} samples on the {on}") as bar:
+    with simulating(), progress.step(f"simulating {samples} samples on the {on}") as bar:
         result = verifier.verify(program, job.target.config, data.encoded(program, 0, samples),
                                  labels, folder, workers=job.options.workers,
                                  waves=job.options.waves, netlist=on == "netlist", progress=bar)
