@@ -179,8 +179,8 @@ def _compile(job: Job, folder: pathlib.Path) -> Program:
 def _origin(job: Job) -> dict:
     """What the program depends on."""
     settings = {name: value for name, value in job.settings.items() if name != "samples"}
-    return {**settings, **_data_key(job), "net": hashlib.sha256(job.source.read_bytes()).hexdigest(),
-            "config": job.target.config.fingerprint}
+    net = hashlib.sha256(job.source.read_bytes()).hexdigest()
+    return {**settings, **_data_key(job), "net": net, "config": job.target.config.fingerprint}
 
 
 def _data_key(job: Job) -> dict:
