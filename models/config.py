@@ -241,8 +241,8 @@ class HardwareConfig:
 
     @property
     def slot_bits(self) -> int:
-        """Width of one lane's slot in the state memory: membrane or decay constant."""
-        return max(self.state_bits, self.decay_bits + 1)
+        """Width of one lane's slot in the state memory: a membrane, or 2**F as a signed number."""
+        return max(self.state_bits, self.decay_bits + 2)
 
     @property
     def slot_chunks(self) -> int:

@@ -159,7 +159,7 @@ class Lanes(wiring.Component):
         config = self._config
         word = self.word[lane]
         membrane = Signal(signed(config.state_bits), name=f"membrane{lane}", reset_less=True)
-        decay = Signal(config.decay_bits + 1, name=f"decay{lane}", reset_less=True)
+        decay = Signal(signed(config.slot_bits), name=f"decay{lane}", reset_less=True)
         leaked = ((membrane * decay) >> config.decay_bits)[:config.state_bits].as_signed()
         acc = Signal(signed(config.acc_bits), name=f"acc{lane}", reset_less=True)
         with m.If(self.step == LaneStep.MEMBRANE):

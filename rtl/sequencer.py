@@ -185,10 +185,12 @@ class Sequencer(wiring.Component):
         axon = Signal.like(self.axon)
         base = Signal.like(self.address)
         fresh = Signal()
-        with m.If(self.job_take):
-            m.d.sync += fresh.eq(1)
         with m.If(stages[1]["first"]):
-            m.d.sync += [base.eq(Mux(fresh, job.weight_base, base + job.axons)), fresh.eq(0)]
+            m.d.sync += fresh.eq(0)
+            with m.If(~fresh):
+                m.d.sync += base.eq(base + job.axons)
+        with m.If(self.job_take):
+            m.d.sync += [base.eq(self.job.weight_base), fresh.eq(1)]
         m.d.sync += [axon.eq(self.axon), self.address.eq(base + axon)]
         m.d.comb += self.access.eq(stages[3]["real"])
         return stages
