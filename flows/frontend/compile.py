@@ -118,7 +118,7 @@ def compile_network(net: pathlib.Path, options: CompileOptions,
     data, spikes, labels = _samples(network, recorded, options)
     recipe = _recipe(network, options, config)
     if config is not None:
-        check_fit(_outline(network, recipe), config, targets)
+        check_fit(_outline(network, recipe, config), config, targets)
     program, fitted = quantise(network, spikes, labels, recipe=recipe)
     if config is not None:
         check_fit(program, config, targets)
@@ -150,7 +150,7 @@ def _recipe(network: FloatNetwork, options: CompileOptions,
     return dataclasses.replace(recipe, gated_tiers=modes.program, layer_gated=modes.layers)
 
 
-def _outline(network: FloatNetwork, recipe: Recipe) -> Program:
+def _outline(network: FloatNetwork, recipe: Recipe, config: HardwareConfig) -> Program:
     """A program of the same dimensions without content, to judge the fit before the search."""
     def layer(source) -> Layer:
         zero = np.zeros(source.neurons, dtype=np.int64)
@@ -159,11 +159,10 @@ def _outline(network: FloatNetwork, recipe: Recipe) -> Program:
                      v_reset=zero, bias=zero, reset=source.reset,
                      gated_tiers=recipe.layer_gated.get(source.name, 0))
 
-    state_bits = recipe.state_bits or 8
     return Program(name=network.name, layers=tuple(map(layer, network.layers)),
                    timesteps=network.timesteps, weight_bits=recipe.weight_bits,
-                   state_bits=state_bits, acc_bits=state_bits + 1, decay_bits=recipe.decay_bits,
-                   gated_tiers=recipe.gated_tiers)
+                   state_bits=config.state_bits, acc_bits=config.acc_bits,
+                   decay_bits=recipe.decay_bits, gated_tiers=recipe.gated_tiers)
 
 
 def check_fit(program: Program, config: HardwareConfig, targets: Sized = ()) -> None:

@@ -202,9 +202,9 @@ def _idx(folder: pathlib.Path, name: str, ndim: int) -> np.ndarray:
     except (OSError, EOFError, zlib.error):
         raise UserError(f"{path}: truncated or damaged gzip file") from None
     header = 4 + 4 * ndim
-    shape = tuple(np.frombuffer(content[4:header], dtype=">u4").tolist())
-    if content[:4] != bytes((0, 0, 8, ndim)) or len(shape) != ndim:
+    if content[:4] != bytes((0, 0, 8, ndim)) or len(content) < header:
         raise UserError(f"{path}: not an idx file of unsigned bytes with {ndim} dimensions")
+    shape = tuple(np.frombuffer(content[4:header], dtype=">u4").tolist())
     if len(content) != header + int(np.prod(shape, dtype=object)) or 0 in shape:
         raise UserError(f"{path}: must hold {shape} bytes after its header, "
                         f"not {len(content) - header}")
