@@ -9,6 +9,7 @@ import shutil
 
 import numpy as np
 from amaranth.back import verilog
+from amaranth.hdl import Value
 from amaranth.lib.wiring import Component, Flow
 
 from lamina.flows.backend import tools
@@ -110,7 +111,7 @@ def ports(component: Component) -> dict[str, dict[str, object]]:
     described = {}
     for path, member, value in component.signature.flatten(component):
         direction = "input" if member.flow is Flow.In else "output"
-        described["__".join(path)] = {"direction": direction, "width": len(value)}
+        described["__".join(path)] = {"direction": direction, "width": len(Value.cast(value))}
     return described
 
 

@@ -38,12 +38,9 @@ class PowerOnReset(wiring.Component):
         Active high, from a flip-flop.
     """
 
-    locked: In(1)
-    reset: Out(1)
-
     def __init__(self, cycles: int):
         self._bits = (cycles - 1).bit_length()
-        super().__init__()
+        super().__init__({"locked": In(1), "reset": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
@@ -84,17 +81,12 @@ class Board(wiring.Component):
         If `config` is not a :class:`BoardConfig`.
     """
 
-    crystal: In(1)
-    rx: In(1, init=1)
-    tx: Out(1, init=1)
-    led_idle: Out(1)
-    led_error: Out(1)
-
     def __init__(self, config: BoardConfig):
         if not isinstance(config, BoardConfig):
             raise TypeError(f"config must be a BoardConfig, not {config!r}")
         self._config = config
-        super().__init__()
+        super().__init__({"crystal": In(1), "rx": In(1, init=1), "tx": Out(1, init=1),
+                          "led_idle": Out(1), "led_error": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
