@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -99,42 +99,44 @@ class SpikeBuffer(wiring.Component):
         set_id = Signal()
         set_axon = Signal.like(event.axon)
         m.d.sync += [setting.eq(spike & known), set_id.eq(open_id), set_axon.eq(event.axon)]
-        erasing = Signal()
+        erasing = Signal(2)
         erase_address = Signal.like(self.address)
-        m.d.sync += [erasing.eq(self.erase), erase_address.eq(self.address)]
+        both = self.erase_all.replicate(2)
+        m.d.sync += [
+            erasing.eq(self.erase.replicate(2) & (both | Cat(open_id, ~open_id))),
+            erase_address.eq(self.address),
+        ]
 
-        words = [self._bitmap(m, side, open_id, erasing, erase_address,
-                              (setting, set_id, set_axon)) for side in (0, 1)]
-        m.d.comb += self.word.eq(Mux(open_id, words[0], words[1]))
+        set_address = set_axon[self._lane_bits:]
+        before = Signal(self._config.lanes)
+        after = Signal(self._config.lanes)
+        last = Signal(self._config.lanes)
+        last_address = Signal.like(self.address)
+        last_valid = Signal()
+        m.d.comb += after.eq(before | (1 << set_axon[:self._lane_bits]))
+        m.d.sync += [last.eq(after), last_address.eq(set_address),
+                     last_valid.eq(setting & (open_id == set_id))]
+        ports = [self._bitmap(m, side, open_id) for side in (0, 1)]
+        words = [read.data for read, _ in ports]
+        m.d.comb += [
+            self.word.eq(Mux(open_id, words[0], words[1])),
+            before.eq(Mux(last_valid & (last_address == set_address), last,
+                          Mux(set_id, words[1], words[0]))),
+        ]
+        for side, (_, write) in enumerate(ports):
+            mine = setting & (set_id == side)
+            m.d.comb += [
+                write.addr.eq(Mux(mine, set_address, erase_address)),
+                write.data.eq(Mux(mine, after, 0)),
+                write.en.eq(mine | erasing[side]),
+            ]
         return m
 
-    def _bitmap(self, m, side, open_id, erasing, erase_address, pending):
-        """One bitmap: open while ``open_id == side``; returns the word read."""
-        setting, set_id, set_axon = pending
-        event = self.events.payload
-        memory = Memory(shape=self._config.lanes, depth=self._words, init=[],
-                        attrs={"no_rw_check": 1})
-        m.submodules[f"bitmap{side}"] = memory
+    def _bitmap(self, m, side, open_id):
+        """Memory of one bitmap, open while ``open_id == side``; returns its two ports."""
+        m.submodules[f"bitmap{side}"] = memory = Memory(
+            shape=self._config.lanes, depth=self._words, init=[], attrs={"no_rw_check": 1})
         read, write = memory.read_port(), memory.write_port()
-        mine = Signal(name=f"setting{side}")
-        m.d.comb += [
-            read.addr.eq(Mux(open_id == side, event.axon[self._lane_bits:], self.address)),
-            mine.eq(setting & (set_id == side)),
-        ]
-        last = Signal(self._config.lanes, name=f"last{side}")
-        last_address = Signal.like(self.address, name=f"last_address{side}")
-        last_valid = Signal(name=f"last_valid{side}")
-        before = Signal(self._config.lanes, name=f"before{side}")
-        after = Signal(self._config.lanes, name=f"after{side}")
-        set_address = set_axon[self._lane_bits:]
-        m.d.comb += [
-            before.eq(Mux(last_valid & (last_address == set_address), last, read.data)),
-            after.eq(before | (1 << set_axon[:self._lane_bits])),
-        ]
-        m.d.sync += [last_valid.eq(mine), last.eq(after), last_address.eq(set_address)]
-        with m.If(mine):
-            m.d.comb += [write.addr.eq(set_address), write.data.eq(after), write.en.eq(1)]
-        with m.Elif(erasing):
-            m.d.comb += [write.addr.eq(erase_address),
-                         write.en.eq((open_id != side) | self.erase_all)]
-        return read.data
+        axon = self.events.payload.axon
+        m.d.comb += read.addr.eq(Mux(open_id == side, axon[self._lane_bits:], self.address))
+        return read, write
