@@ -18,8 +18,8 @@ CORE_VERSION = 1
 class HostAccess(wiring.Component):
     """Serve one request after the other; memories only while ``idle``.
 
-    A write takes 1 cycle (the last chunk of a wide word commits it), a register or weight read 3, a
-    state read ``lanes + 4`` at most, a counter read up to two counter rounds.
+    A write takes 2 cycles (the last chunk of a wide word commits it), a register or weight read 4,
+    a state read ``lanes + 5`` at most, a counter read up to two counter rounds.
 
     Parameters
     ----------
@@ -43,6 +43,8 @@ class HostAccess(wiring.Component):
         To the scheduler.
     busy : Out(1)
         The state and weight ports belong to the host.
+    hold : Out(1)
+        A memory is wanted: take no events, so that ``idle`` comes and stays.
     state_address, state_lanes, state_i, state_shift, state_o
         To the state memory: row to read or write, lanes to write, slot, shift, slot of lane 0.
     weight_address, weight_read, weight_write, weight_i, weight_o
@@ -74,6 +76,7 @@ class HostAccess(wiring.Component):
             "descriptor_i": Out(16),
             "descriptor_o": In(16),
             "busy": Out(1),
+            "hold": Out(1),
             "state_address": Out(self._row_bits),
             "state_lanes": Out(config.lanes),
             "state_i": Out(config.slot_bits),
@@ -97,12 +100,15 @@ class HostAccess(wiring.Component):
         request = self.request.payload
         space, address = request.space, request.address
         is_register = space == Space.REGISTERS
+        pending = Signal()
         served = Signal()
+        m.d.sync += pending.eq(self.request.valid & ~self.request.ready)
         m.d.comb += [
-            served.eq(self.request.valid & (is_register | self.idle)),
+            served.eq(pending & (is_register | self.idle)),
             self.descriptor_address.eq(address),
             self.descriptor_i.eq(request.data),
-            self.busy.eq(self.request.valid & self.idle),
+            self.busy.eq(pending & self.idle),
+            self.hold.eq(pending & ~is_register),
         ]
         chunk = self._locate(m, address, space)
         self._stage(m, chunk)

@@ -31,13 +31,14 @@ class Counters(wiring.Component):
     zero_stb : In(1)
         Set all to 0; takes a round, increments of that time are lost. Also done after reset.
     read : In(1)
-        Latch the pair of words of counter ``index``; ``ready`` when done.
+        Fetch counter ``index``.
     index : In
-    low, high : Out(16)
-        The latched words.
     ready : Out(1)
-        One cycle, at most two rounds after ``read`` rose (hold it until then): the round that
-        began after the request has ended, so that all earlier increments are contained.
+        One cycle, at most two rounds after ``read`` rose (hold it until then): ``low`` holds all
+        increments made before the request.
+    low, high : Out(16)
+        Low word while ``ready``; the high word of the same count from 3 cycles later until the next
+        read.
     """
 
     def __init__(self, most: Sequence[int]):
@@ -110,15 +111,18 @@ class Counters(wiring.Component):
         return Array(shorts)[index]
 
     def _serve(self, m, index, phase, turn, written):
-        """Latch the wanted counter in the first whole round after the request."""
+        """Hand over the wanted counter in the first whole round after the request."""
         fresh = Signal()
-        wanted = self.read & fresh & (index == self.index)
+        following = Signal()
+        m.d.comb += [
+            self.low.eq(written),
+            self.ready.eq(self.read & fresh & (index == self.index) & (phase == 1)),
+        ]
         with m.If(~self.read | self.ready):
             m.d.sync += fresh.eq(0)
         with m.Elif(turn):
             m.d.sync += fresh.eq(1)
-        with m.If(wanted & (phase == 1)):
-            m.d.sync += self.low.eq(written)
-        with m.If(wanted & (phase == 3)):
-            m.d.sync += self.high.eq(written)
-        m.d.comb += self.ready.eq(self.read & fresh & turn)
+        with m.If(self.ready):
+            m.d.sync += following.eq(1)
+        with m.Elif(following & (phase == 3)):
+            m.d.sync += [following.eq(0), self.high.eq(written)]
