@@ -33,7 +33,7 @@ CONFIG = HardwareConfig.from_json(JOB["config"])
 
 async def loaded(dut) -> tuple[DevicePort, Driver]:
     """Device with the job's program, and the driver that loaded it."""
-    port, driver = DevicePort(dut, stall=JOB["stall"]), Driver(CONFIG)
+    port, driver = DevicePort(dut, stall=JOB["stall"]), Driver(CONFIG, patience=50)
     await port.start()
     await converse_async(driver.hello(), port)
     await converse_async(driver.load_program(Program.load(FOLDER)), port)

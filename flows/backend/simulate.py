@@ -29,7 +29,8 @@ from lamina.models.program import Program
 from lamina.models.trace import Trace
 from lamina.rtl.device import Device
 
-__all__ = ["CHUNK_SAMPLES", "Simulation", "SimulationError", "run_rtl", "simulation_sources"]
+__all__ = ["CHUNK_SAMPLES", "Simulation", "SimulationError", "all_reporting", "run_rtl",
+           "simulation_sources"]
 
 CHUNK_SAMPLES = 10
 """Samples between two points from which an interrupted run goes on."""
@@ -108,30 +109,119 @@ class Simulation:
         design = build_dir / ("netlist" if netlist else "rtl")
         sources, defines = simulation_sources(config, design, netlist=netlist, notice=notice)
         simulation = cls(config=config, sources=sources, defines=defines, build_dir=build_dir)
-        simulation.request()
+        with _stopped([simulation._start()]) as [process]:
+            _answer(process)
         return simulation
 
-    def start(self, **fields: object) -> subprocess.Popen:
-        """Start the bench runner on this simulator with `fields` of its request."""
-        request = {"toplevel": "device_port", "sources": self.sources, "defines": self.defines,
-                   "build_dir": str(self.build_dir.resolve()), **fields}
-        text = json.dumps(request, sort_keys=True)
-        path = self.build_dir / f"request-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
-        path.write_text(text)
-        return subprocess.Popen([sys.executable, "-m", "lamina.tb.runner", str(path)], text=True,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                start_new_session=True)
+    def run(self, program: Program, spikes: np.ndarray, *, trace: bool = False, workers: int = 2,
+            stall: int = 0, progress: Reporter | None = None) -> tuple[Trace, dict]:
+        """Run every sample of `spikes`; an interrupted run goes on where it stopped.
 
-    def request(self, **fields: object) -> pathlib.Path:
-        """Run the bench runner to its end; the folder it answers with.
+        Parameters
+        ----------
+        program : Program
+            Fits the configuration. Layers that do not report leave no spikes in the trace.
+        spikes : uint8 array (N, T, axons)
+        trace : bool
+            Have every layer report, and read all membranes after every timestep.
+        workers : int
+            Simulator processes that share the samples.
+        stall : int
+            Of 256: how often each side of the byte streams pauses for a cycle.
+        progress : callable, optional
+            Called with samples done and samples.
+
+        Returns
+        -------
+        trace : Trace
+        figures : dict
+            ``simulator``, ``cycles_per_sample``, ``sop_per_lane_cycle``, ``accesses_per_tier`` (per
+            sample), ``counters`` (sums), ``seconds``.
+
+        Raises
+        ------
+        SimulationError
+            If the device does not answer as it should.
+        """
+        start = time.perf_counter()
+        if trace:
+            program = all_reporting(program)
+        job = self._job(program, spikes, trace=trace, stall=stall)
+        self._run_chunks(job, len(spikes), workers, progress)
+        chunks = [_load(job / f"chunk-{first}.npz")
+                  for first in range(0, len(spikes), CHUNK_SAMPLES)]
+        figures = _figures(self.config, chunks, len(spikes))
+        figures["seconds"] = round(time.perf_counter() - start, 3)
+        return _collect(program, self.config, spikes, chunks, trace), figures
+
+    def record(self, program: Program, sample: np.ndarray, timestep: int, count: int,
+               target: pathlib.Path) -> None:
+        """Run `sample` (T, axons) and leave the waves of `count` timesteps in `target`.
 
         Raises
         ------
         SimulationError
             If it fails.
         """
-        with _stopped([self.start(**fields)]) as [process]:
-            return _answer(process)
+        job = self._job(program, sample[None], trace=False, stall=0)
+        part = {"dump": [0, timestep, count]}
+        with _stopped([self._start_part(job, part, dump=True)]) as [process]:
+            shutil.move(_answer(process) / "dump.vcd", target)
+
+    def _job(self, program: Program, spikes: np.ndarray, *, trace: bool,
+             stall: int) -> pathlib.Path:
+        """Folder of a job, named by its content: the same job finds its chunks again."""
+        jobs = self.build_dir / "jobs"
+        draft = jobs / f".draft-{os.getpid()}"
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+        program.save(draft)
+        job = {"config": self.config.to_json(), "trace": trace, "stall": stall}
+        (draft / "job.json").write_text(json.dumps(job, sort_keys=True))
+        np.save(draft / "spikes.npy", spikes)
+        inputs = [pathlib.Path(source) for source in self.sources
+                  if pathlib.Path(source).is_absolute()]
+        key = _digest(*(path.read_bytes() for path in [*inputs, *sorted(draft.iterdir())]))
+        if (jobs / key).exists():
+            shutil.rmtree(draft)
+        else:
+            draft.rename(jobs / key)
+        return jobs / key
+
+    def _run_chunks(self, job: pathlib.Path, samples: int, workers: int,
+                    progress: Reporter | None) -> None:
+        """Have the chunks run that are not there yet, `workers` processes side by side."""
+        chunks = [(job / f"chunk-{first}.npz", first, min(CHUNK_SAMPLES, samples - first))
+                  for first in range(0, samples, CHUNK_SAMPLES)]
+        left = [(first, count) for path, first, count in chunks if not path.exists()]
+        parts = [left[worker::workers] for worker in range(workers) if left[worker::workers]]
+        with _stopped([self._start_part(job, {"chunks": part}) for part in parts]) as processes:
+            busy = True
+            while busy:
+                states = [process.poll() for process in processes]
+                busy = None in states and not any(states)
+                if progress is not None:
+                    progress(sum(count for path, _, count in chunks if path.exists()), samples)
+                if busy:
+                    time.sleep(_POLL_SECONDS)
+            for process, state in zip(processes, states, strict=True):
+                if state is not None:
+                    _answer(process)
+
+    def _start_part(self, job: pathlib.Path, part: dict, **fields: object) -> subprocess.Popen:
+        environment = {"LAMINA_JOB": str(job.resolve()), "LAMINA_PART": json.dumps(part)}
+        return self._start(bench=_BENCH, environment=environment, **fields)
+
+    def _start(self, **fields: object) -> subprocess.Popen:
+        """Start the bench runner on this simulator with `fields` of its request."""
+        request = {"toplevel": "device_port", "sources": self.sources, "defines": self.defines,
+                   "build_dir": str(self.build_dir.resolve()), **fields}
+        text = json.dumps(request, sort_keys=True)
+        path = self.build_dir / f"request-{_digest(text.encode())}.json"
+        path.write_text(text)
+        return subprocess.Popen([sys.executable, "-m", "lamina.tb.runner", str(path)], text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                start_new_session=True)
 
 
 @contextlib.contextmanager
@@ -153,85 +243,28 @@ def _answer(process: subprocess.Popen) -> pathlib.Path:
     return pathlib.Path(output.strip().splitlines()[-1])
 
 
-def write_job(folder: pathlib.Path, simulation: Simulation, program: Program, spikes: np.ndarray,
-              *, trace: bool, stall: int) -> pathlib.Path:
-    """Folder of a job, named by its content, so that the same job finds its chunks again."""
-    digest = hashlib.sha256()
-    for source in simulation.sources:
-        path = pathlib.Path(source)
-        digest.update(path.read_bytes() if path.is_absolute() else source.encode())
-    draft = folder / ".draft"
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    program.save(draft)
-    job = {"config": simulation.config.to_json(), "trace": trace, "stall": stall}
-    (draft / "job.json").write_text(json.dumps(job, sort_keys=True))
-    np.save(draft / "spikes.npy", spikes)
-    for path in sorted(draft.iterdir()):
-        digest.update(path.read_bytes())
-    final = folder / digest.hexdigest()[:16]
-    if final.exists():
-        shutil.rmtree(draft)
-    else:
-        draft.rename(final)
-    return final
-
-
 def run_rtl(program: Program, config: HardwareConfig, spikes: np.ndarray, *,
             build_dir: pathlib.Path, netlist: bool = False, trace: bool = False,
-            workers: int = 2, waves: bool = False, stall: int = 0,
+            workers: int = 2, waves: bool = False,
             progress: Reporter | None = None) -> tuple[Trace, dict]:
-    """Run every sample of `spikes` on the simulated device.
-
-    Finished chunks of samples stay in `build_dir`: an interrupted run goes on where it stopped.
+    """Build the device and run every sample of `spikes` on it; see :meth:`Simulation.run`.
 
     Parameters
     ----------
-    program : Program
-        Fits `config`. Layers that do not report leave no spikes in the trace.
-    config : HardwareConfig
-    spikes : uint8 array (N, T, axons)
+    program, config, spikes, trace, workers, progress
+        See :class:`Simulation` and its ``run``.
     build_dir : pathlib.Path
-        Of the simulator and the chunks.
+        Of the simulator and of finished samples.
     netlist : bool
         Simulate the iCE40 netlist after synthesis.
-    trace : bool
-        Have every layer report, and read all membranes after every timestep.
-    workers : int
-        Simulator processes that share the samples.
     waves : bool
         Leave ``build_dir/waves.vcd`` of the first sample.
-    stall : int
-        Of 256: how often each side of the byte streams pauses for a cycle.
-    progress : callable, optional
-        Called with samples done and samples.
-
-    Returns
-    -------
-    trace : Trace
-    figures : dict
-        ``simulator``, ``cycles_per_sample``, ``sop_per_lane_cycle``, ``accesses_per_tier`` (per
-        sample), ``counters`` (sums), ``seconds``.
-
-    Raises
-    ------
-    UserError
-        If a tool is missing.
-    SimulationError
-        If the simulator does not build, or the device does not answer as it should.
     """
-    if trace:
-        program = all_reporting(program)
-    start = time.perf_counter()
     simulation = Simulation.of(config, build_dir, netlist=netlist)
-    job = write_job(build_dir / "jobs", simulation, program, spikes, trace=trace, stall=stall)
-    _run_chunks(simulation, job, len(spikes), workers, progress)
+    result = simulation.run(program, spikes, trace=trace, workers=workers, progress=progress)
     if waves:
-        record(simulation, job, 0, 0, spikes.shape[1], build_dir / "waves.vcd")
-    chunks = [_load(job / f"chunk-{first}.npz") for first in range(0, len(spikes), CHUNK_SAMPLES)]
-    figures = _figures(config, chunks, len(spikes))
-    return (_collect(program, config, spikes, chunks, trace),
-            {**figures, "seconds": round(time.perf_counter() - start, 3)})
+        simulation.record(program, spikes[0], 0, spikes.shape[1], build_dir / "waves.vcd")
+    return result
 
 
 def all_reporting(program: Program) -> Program:
@@ -240,47 +273,11 @@ def all_reporting(program: Program) -> Program:
     return dataclasses.replace(program, layers=layers)
 
 
-def _run_chunks(simulation: Simulation, job: pathlib.Path, samples: int, workers: int,
-                progress: Reporter | None) -> None:
-    """Have the chunks run that are not there yet, `workers` processes side by side."""
-    sizes = {first: min(CHUNK_SAMPLES, samples - first)
-             for first in range(0, samples, CHUNK_SAMPLES)}
-    left = [(first, count) for first, count in sizes.items()
-            if not (job / f"chunk-{first}.npz").exists()]
-    parts = [left[worker::workers] for worker in range(workers) if left[worker::workers]]
-    processes = [_start_part(simulation, job, {"chunks": part}) for part in parts]
-    with _stopped(processes):
-        busy = True
-        while busy:
-            states = [process.poll() for process in processes]
-            busy = None in states and not any(states)
-            if progress is not None:
-                progress(sum(count for first, count in sizes.items()
-                             if (job / f"chunk-{first}.npz").exists()), samples)
-            if busy:
-                time.sleep(_POLL_SECONDS)
-        for process, state in zip(processes, states, strict=True):
-            if state is not None:
-                _answer(process)
-
-
-def _start_part(simulation: Simulation, job: pathlib.Path, part: dict, **fields):
-    environment = {"LAMINA_JOB": str(job.resolve()), "LAMINA_PART": json.dumps(part)}
-    return simulation.start(bench=_BENCH, environment=environment, **fields)
-
-
-def record(simulation: Simulation, job: pathlib.Path, sample: int, timestep: int, count: int,
-           target: pathlib.Path) -> None:
-    """Run one sample of `job` again and leave the waves of `count` timesteps in `target`.
-
-    Raises
-    ------
-    SimulationError
-        If it fails.
-    """
-    part = {"dump": [sample, timestep, count]}
-    with _stopped([_start_part(simulation, job, part, dump=True)]) as [process]:
-        shutil.move(_answer(process) / "dump.vcd", target)
+def _digest(*texts: bytes) -> str:
+    digest = hashlib.sha256()
+    for text in texts:
+        digest.update(hashlib.sha256(text).digest())
+    return digest.hexdigest()[:16]
 
 
 def _load(path: pathlib.Path) -> dict[str, np.ndarray]:
