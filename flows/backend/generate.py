@@ -81,9 +81,12 @@ def generate(config: HardwareConfig, target: Target, out: pathlib.Path, *,
         If Yosys is missing, or the program does not fit `config`.
     """
     names = design_names(config, target)
-    tops = {"core": Core(config), "device": Device(config), "board": Board(target.board(config))}
     out.parent.mkdir(parents=True, exist_ok=True)
     with replaced_folder(out) as folder:
+        if program is not None:
+            write_bench(program, config, folder, spikes=spikes, seed=seed)
+        tops = {"core": Core(config), "device": Device(config),
+                "board": Board(target.board(config))}
         for kind, top in tops.items():
             text = convert(top, names[kind], native=native, notice=notice)
             (folder / f"{names[kind]}.v").write_text(text)
@@ -92,8 +95,6 @@ def generate(config: HardwareConfig, target: Target, out: pathlib.Path, *,
         (folder / f"{config.name}.json").write_text(json.dumps(described, indent=1) + "\n")
         (folder / f"{config.name}.vlt").write_text(_waivers())
         shutil.copyfile(target.constraint, folder / target.constraint.name)
-        if program is not None:
-            write_bench(program, config, folder, spikes=spikes, seed=seed)
         (folder / f"{config.name}.core").write_text(core_file(config, target, names, folder))
     return sorted(out.iterdir())
 

@@ -31,7 +31,7 @@ def test_ice40_multiplier_is_near_and_in_range(megahertz):
     assert 533e6 <= 12e6 / (pll.divr + 1) * (pll.divf + 1) <= 1066e6
 
 
-@pytest.mark.parametrize("megahertz", range(10, 200, 9))
+@pytest.mark.parametrize("megahertz", [10, 20, 25, 40, 48, 50, 60, 75, 80, 100, 125, 150, 200])
 def test_ecp5_multiplier_is_near_and_in_range(megahertz):
     pll = Ecp5Pll.nearest(25_000_000, megahertz * 1_000_000)
     assert abs(pll.output_hz / megahertz / 1e6 - 1) < 0.01
@@ -67,6 +67,7 @@ def test_a_board_that_cannot_work_is_refused(changes, error, message):
         board(**changes)
 
 
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 def test_a_board_takes_its_config_only():
     with pytest.raises(TypeError, match=r"^config must be a BoardConfig, not 'icebreaker'$"):
         Board("icebreaker")
