@@ -10,33 +10,24 @@ import argparse
 import pathlib
 import time
 
-from lamina.flows.frontend.calibration import Calibration, assess
-from lamina.flows.frontend.data import load_data
-from lamina.flows.frontend.float_network import FloatNetwork
-from lamina.flows.frontend.nir_reader import read_network
-from lamina.flows.frontend.quantise import Recipe, quantise
+import numpy as np
+
+from lamina.flows.designs import TARGETS
+from lamina.flows.frontend.compile import Compiled, CompileOptions, compile_network
+from lamina.models.config import HardwareConfig
+from lamina.models.cost import sample_cycles
+from lamina.models.network import run
 from lamina.models.program import Program
 
 __all__ = ["main"]
 
-CALIBRATION_SAMPLES = 300
+BOARD = "icebreaker"
+COSTED_SAMPLES = 300
 
 
-def figures(network: FloatNetwork, spec: str, samples: int | None,
-            weight_bits: int) -> tuple[Program, Calibration]:
-    """Quantise `network` on the training split of `spec`, assess it on the held-out split."""
-    recipe = Recipe.choose(weight_bits)
-    training = load_data(spec, split="train")
-    program, _ = quantise(network, training.encoded(network, 0, CALIBRATION_SAMPLES),
-                          training.labels[:CALIBRATION_SAMPLES], recipe=recipe)
-    data = load_data(spec)
-    spikes = data.encoded(network, 0, samples)
-    return program, assess(network, program, spikes, data.labels[:len(spikes)],
-                           tiers=recipe.tiers)
-
-
-def show(program: Program, result: Calibration, inputs: int, seconds: float) -> None:
-    """Print the figures; `inputs` is the number of spikes into the network over all samples."""
+def show(compiled: Compiled, inputs: int, seconds: float) -> None:
+    """Print what was lost; `inputs` is the number of spikes into the network over all samples."""
+    program, result = compiled.program, compiled.calibration
     steps = result.samples * program.timesteps
     print(f"{program.weight_bits} bit, F = {program.decay_bits}, state {program.state_bits}, "
           f"accumulator {program.acc_bits} bit, {result.samples} samples ({seconds:.1f} s)")
@@ -53,20 +44,32 @@ def show(program: Program, result: Calibration, inputs: int, seconds: float) -> 
           f"operations per sample")
 
 
+def show_cycles(program: Program, config: HardwareConfig, spikes: np.ndarray) -> None:
+    """Print the predicted cycles of `spikes` (N, T, axons)."""
+    trace = run(program, spikes, config.tiers, trace=True)
+    costs = [sample_cycles(program, config, spikes[k], [fired[k] for fired in trace.layer_spikes])
+             for k in range(len(spikes))]
+    cycles, sops = (sum(getattr(cost, field) for cost in costs) for field in ("cycles", "sops"))
+    print(f"  {config.lanes} lanes, {len(spikes)} samples: {cycles / len(spikes):.0f} cycles per "
+          f"sample, {sops / (config.lanes * cycles):.3f} SOP per lane and cycle")
+
+
 def main() -> None:
     """Parse the command line and print the figures for every width asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("net", type=pathlib.Path)
     parser.add_argument("data")
     parser.add_argument("--weight-bits", type=int, nargs="+", default=[8, 16])
-    parser.add_argument("--samples", type=int, help="first so many of the held-out set; all")
     options = parser.parse_args()
-    network = read_network(options.net)
-    inputs = int(load_data(options.data).encoded(network, 0, options.samples).sum(dtype="int64"))
     for weight_bits in options.weight_bits:
         start = time.monotonic()
-        program, result = figures(network, options.data, options.samples, weight_bits)
-        show(program, result, inputs, time.monotonic() - start)
+        config = TARGETS[BOARD].config if weight_bits <= 8 else None
+        compiled = compile_network(
+            options.net, CompileOptions(data=options.data, weight_bits=weight_bits), config)
+        spikes = compiled.data.encoded(compiled.program)
+        show(compiled, int(spikes.sum(dtype=np.int64)), time.monotonic() - start)
+        if config is not None:
+            show_cycles(compiled.program, config, spikes[:COSTED_SAMPLES])
 
 
 if __name__ == "__main__":
