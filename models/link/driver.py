@@ -368,8 +368,9 @@ class Driver:
             If a request fails.
         """
         image = memory_image(program, self._config)
+        [layers] = yield from self.read(Space.REGISTERS, Register.LAYERS, 1)
         status = yield from self.status()
-        if status.tick_ready or not status.idle:
+        if layers and (status.tick_ready or not status.idle):
             yield from self.clear()
         for space, address, words in image:
             yield from self.write(space, address, words)
