@@ -205,8 +205,8 @@ class HostAccess(wiring.Component):
         request = self.request.payload
         value = Signal(16)
         shifts = Signal(self._lane_bits + 1)
-        counter = (request.address[:6] - Register.COUNTERS)[:6]
-        m.d.comb += [self.response.payload.eq(value), self.counter_index.eq(counter[1:])]
+        counter = Cat(request.address[1:4], request.address[5])
+        m.d.comb += [self.response.payload.eq(value), self.counter_index.eq(counter)]
         with m.FSM():
             with m.State("IDLE"):
                 m.d.sync += shifts.eq(chunk["lane"])

@@ -77,13 +77,15 @@ class Counters(wiring.Component):
         with m.Elif(turn & (zeroing != 0)):
             m.d.sync += zeroing.eq(zeroing - 1)
 
-        pending = self._prescale(m, index, phase == 0)
+        # The low bits in memory are those of the short count at the last visit.
+        short, mask = self._count(m, index, zeroing.any())
+        since = Signal.like(short)
         carry = Signal()
         added = Signal(17)
-        latched = Signal(16)
-        m.d.comb += added.eq(read.data + Mux(phase[1], carry, latched))
-        with m.If(phase == 0):
-            m.d.sync += latched.eq(pending)
+        m.d.comb += [
+            since.eq((short - read.data)[:len(short)] & mask),
+            added.eq(read.data + Mux(phase[1], carry, since)),
+        ]
         with m.If(phase == 1):
             m.d.sync += carry.eq(added[16])
         m.d.comb += [
@@ -95,20 +97,23 @@ class Counters(wiring.Component):
         self._serve(m, index, phase, turn, write.data)
         return m
 
-    def _prescale(self, m, index, taken):
-        """Count in flip-flops until visited; returns the count of the visited counter."""
-        rounds = 4 * len(self._most)
+    def _count(self, m, index, zero):
+        """Short counts, long enough for a round; returns the one visited, and its width as mask."""
+        rounds = 4 * len(self._most) + 4
         shorts = []
         for position, most in enumerate(self._most):
-            bits = (most * (rounds + 1)).bit_length()
+            bits = (most * rounds).bit_length()
             if bits > 16:
-                raise ValueError(f"most must be below {65536 // (rounds + 1)}, not {most}")
+                raise ValueError(f"most must be below {65536 // rounds}, not {most}")
             short = Signal(bits, name=f"short{position}")
-            add = getattr(self, f"add{position}")
-            kept = Mux(taken & (index == position), Const(0, bits), short)
-            m.d.sync += short.eq(kept + add)
+            with m.If(zero):
+                m.d.sync += short.eq(0)
+            with m.Else():
+                m.d.sync += short.eq(short + getattr(self, f"add{position}"))
             shorts.append(short)
-        return Array(shorts)[index]
+        widest = max(len(short) for short in shorts)
+        masks = Array(Const((1 << len(short)) - 1, widest) for short in shorts)
+        return Array(shorts)[index], masks[index]
 
     def _serve(self, m, index, phase, turn, written):
         """Hand over the wanted counter in the first whole round after the request."""

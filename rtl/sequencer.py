@@ -130,8 +130,7 @@ class Sequencer(wiring.Component):
         """Decide about the next element; returns its flags in cycle 0."""
         index = Signal.like(self.count)
         following = Signal.like(self.count)
-        group = Signal(self._row_bits + 1)
-        issuing = Signal()
+        groups = Signal(self._row_bits + 1)
         spacing = Signal(2)
         names = ("valid", "real", "first", "last", "final", "reserve")
         element = {name: Signal(name=f"issue_{name}") for name in names}
@@ -142,8 +141,8 @@ class Sequencer(wiring.Component):
             following.eq(index + 1),
             element["first"].eq(index == 0),
             element["last"].eq(ends),
-            element["final"].eq(group == job.groups - 1),
-            element["valid"].eq(issuing & (ends | (following < self.count))
+            element["final"].eq(groups == 1),
+            element["valid"].eq((groups != 0) & (ends | (following < self.count))
                                 & (~element["first"] | loaded)
                                 & (~element["last"] | ((spacing == 0) & (self.free | ~reporting)))),
             element["real"].eq(element["valid"] & ~empty),
@@ -155,18 +154,19 @@ class Sequencer(wiring.Component):
         with m.If(element["valid"]):
             m.d.sync += index.eq(following)
             with m.If(element["last"]):
-                m.d.sync += [index.eq(0), group.eq(group + 1), spacing.eq(2)]
-                with m.If(element["final"]):
-                    m.d.sync += issuing.eq(0)
+                m.d.sync += [index.eq(0), groups.eq(groups - 1), spacing.eq(2)]
         with m.If(self.job_take):
-            m.d.sync += [index.eq(0), group.eq(0), issuing.eq(self.job.groups != 0)]
+            m.d.sync += [index.eq(0), groups.eq(self.job.groups)]
         return element
 
     def _skip(self, m, job):
         """End a job without groups; returns the strobe that pushes its TICK."""
         none = Signal()
+        skipped = Signal()
         tick = Signal(name="skip_tick")
-        m.d.comb += [none.eq(self.active & (job.groups == 0)),
+        with m.If(self.job_take):
+            m.d.sync += skipped.eq(self.job.groups == 0)
+        m.d.comb += [none.eq(self.active & skipped),
                      tick.eq(none & job.closing & self.free)]
         with m.If(none & (self.free | ~job.closing)):
             m.d.sync += self.active.eq(0)
