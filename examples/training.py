@@ -23,6 +23,7 @@ from snntorch.export_nir import export_to_nir
 from torch import nn
 from torch.nn.utils import parametrize
 
+from lamina.flows.errors import UserError
 from lamina.flows.frontend.data import load_data
 from lamina.models.encoder import encode
 from lamina.models.program import Encoder
@@ -225,7 +226,10 @@ def main(recipe: Recipe, data: str, output: str) -> None:
     torch.manual_seed(recipe.seed)
     torch.set_num_threads(options.threads)
     spec = options.data if data == "digits" else f"mnist:{options.data}"
-    training, held_out = load_data(spec, split="train"), load_data(spec, split="test")
+    try:
+        training, held_out = load_data(spec, split="train"), load_data(spec, split="test")
+    except UserError as error:
+        parser.exit(2, f"{error}\n")
     net = build(training.axons, training.classes, recipe)
     train(net, training.images.reshape(-1, *training.shape), training.labels, recipe)
     accuracy = np.mean(predict(net, held_out.images, recipe.timesteps) == held_out.labels)

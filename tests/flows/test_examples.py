@@ -1,6 +1,7 @@
 """The example networks hold what their training scripts promise."""
 
 import pathlib
+import re
 
 import nir
 import numpy as np
@@ -11,7 +12,8 @@ from lamina.flows.frontend.float_network import run_float
 from lamina.flows.frontend.nir_reader import read_network
 from lamina.models.config import ResetRule
 
-EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
+ROOT = pathlib.Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
 NETWORKS = {"digits": ((64, 32, 10), 16), "mnist_784_128_10": ((784, 128, 10), 10)}
 
 
@@ -94,3 +96,11 @@ def test_snntorch_fires_like_the_plain_equations(name):
         got = torch.stack([neurons(step @ weight.T + bias) for step in got])
     np.testing.assert_array_equal(got.transpose(0, 1), wanted)
     assert wanted.any()
+
+
+def test_the_contract_page_computes_its_own_table(capsys):
+    page = (ROOT / "docs" / "integers.md").read_text()
+    exec(re.search(r"```python\n(.*?)```", page, re.DOTALL)[1], {})
+    assert capsys.readouterr().out == "0 [60] [0] [60]\n1 [105] [1] [5]\n2 [63] [0] [63]\n"
+    for row in ("| 0 | 0 | 60 | 0 | 60 |", "| 105 | 1 | 5 |", "| 63 | 0 | 63 |"):
+        assert row in page
