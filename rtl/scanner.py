@@ -16,8 +16,8 @@ class Scanner(wiring.Component):
     """Turn bitmap words into a list of axon numbers, one spike per cycle, one cycle per empty word.
 
     Two lists, ``slot`` 0 and 1: one is written while the other may be read. The count of the list
-    being written can be followed. Latency: the first entry is counted 4 cycles after ``start``.
-    Golden: :func:`lamina.models.spike_buffer.scan`; cost: :func:`lamina.models.cost.scan_cycles`.
+    being written can be followed. Latency: the first entry is counted 5 cycles after ``start``.
+    Golden: :func:`lamina.models.spike_buffer.scan`; cost: :func:`lamina.models.cost.scan_times`.
 
     Parameters
     ----------

@@ -54,14 +54,22 @@ class Ports:
         Clock(self._dut.clk, 10, unit="ns").start()
         await reset(self._dut)
 
-    async def cycle(self, **values: int) -> None:
-        """Go to the next cycle: drive after the falling edge, return when all has settled.
-
-        What is read then is what the next rising edge acts on. Returns in the read-only phase.
-        """
+    async def edge(self) -> None:
+        """Go to the next cycle; what depends on registers only can be read already."""
         await FallingEdge(self._dut.clk)
+
+    async def settle(self, **values: int) -> None:
+        """Drive the inputs of this cycle, then return in the read-only phase.
+
+        What is read then is what the next rising edge acts on.
+        """
         self._drive(values)
         await ReadOnly()
+
+    async def cycle(self, **values: int) -> None:
+        """:meth:`edge` and :meth:`settle`."""
+        await self.edge()
+        await self.settle(**values)
 
     def _drive(self, values: dict[str, int]) -> None:
         wanted = self.rest | values

@@ -12,8 +12,7 @@ CONFIGS = {
     "wide": HardwareConfig(lanes=16, axons=64, groups=2),
 }
 MUTANTS = {
-    "no forwarding": ("before.eq(Mux(last_valid & (last_address == set_address), last, read.data))",
-                      "before.eq(read.data)"),
+    "no forwarding": ("last_valid & (last_address == set_address)", "last_valid & 0"),
     "forwarding from another word": ("last_valid & (last_address == set_address)", "last_valid"),
     "one axon too many": ("event.axon < self.input_axons", "event.axon <= self.input_axons"),
     "erases one side only": ("self.erase_all.replicate(2)", "self.erase_all & 0"),

@@ -1,0 +1,39 @@
+"""The generated emitter against the golden events and its cost, and mutants of it."""
+
+import pytest
+
+from lamina.models.config import HardwareConfig
+from lamina.rtl import emitter
+from lamina.tb.runner import run_bench
+
+BENCH = "lamina.tb.bench_emitter"
+CONFIGS = {
+    "small": HardwareConfig(lanes=4, tiers=(4, 4), axons=32, groups=4),
+    "wide": HardwareConfig(lanes=16, axons=1024, groups=32),
+}
+MUTANTS = {
+    "drops the waiting mask": ("now_valid.eq(next_valid | self.push)", "now_valid.eq(self.push)"),
+    "only one place": ("self.free.eq(~taken[1])", "self.free.eq(taken == 0)"),
+    "ticks for clears": ("payload.kind.eq(EventKind.CLEAR)", "payload.kind.eq(EventKind.TICK)"),
+    "releases before the marker": ("last = (spike & ~rest.any() & ~marker) | ~spike",
+                                   "last = ~rest.any()"),
+    "goes on without ready": ("now_valid & self.output.valid & self.output.ready", "now_valid"),
+}
+
+
+def bench(module, config, verilog, build_dir):
+    source = verilog(module.Emitter(config), "emitter")
+    run_bench(BENCH, "emitter", [source], build_dir,
+              environment={"LAMINA_CONFIG": config.to_json()})
+
+
+@pytest.mark.parametrize("shape", ["small", pytest.param("wide", marks=pytest.mark.long)])
+def test_emitter(shape, verilog, build_dir):
+    bench(emitter, CONFIGS[shape], verilog, build_dir)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", MUTANTS)
+def test_mutants_die(name, verilog, build_dir, mutant, killed):
+    with killed:
+        bench(mutant(emitter, *MUTANTS[name]), CONFIGS["small"], verilog, build_dir)

@@ -1,0 +1,43 @@
+"""The generated scanner against the golden scan and its cost, and mutants of it."""
+
+import pytest
+
+from lamina.models.config import HardwareConfig
+from lamina.rtl import scanner
+from lamina.tb.runner import run_bench
+
+BENCH = "lamina.tb.bench_scanner"
+CONFIGS = {
+    "small": HardwareConfig(lanes=4, tiers=(4, 4), axons=32, groups=4),
+    "eight": HardwareConfig(lanes=8, axons=128, groups=4),
+    "wide": HardwareConfig(lanes=16, axons=64, groups=2),
+}
+MUTANTS = {
+    "overtakes the source": ("(wanted < self.ready_words)", "1"),
+    "forgets the queue": ("queued_valid.eq(queued_valid | in_flight)", "queued_valid.eq(in_flight)"),
+    "one slot for both": ("self.read_index | (self.read_slot << self._axon_bits)",
+                          "self.read_index"),
+    "ends early": ("(wanted == total) & ~in_flight & ~queued_valid & advance", "wanted == total"),
+    "highest bit first": ('"-" * (self._config.lanes - position - 1) + "1" + "0" * position',
+                          '"0" * (self._config.lanes - position - 1) + "1" + "-" * position'),
+    "wastes a cycle": ("advance.eq(~active | ~rest.any())", "advance.eq(~active | ~bits.any())"),
+}
+
+
+def bench(module, config, verilog, build_dir):
+    source = verilog(module.Scanner(config), "scanner")
+    run_bench(BENCH, "scanner", [source], build_dir,
+              environment={"LAMINA_CONFIG": config.to_json()})
+
+
+@pytest.mark.parametrize("shape", [
+    "small", *(pytest.param(shape, marks=pytest.mark.long) for shape in ("eight", "wide"))])
+def test_scanner(shape, verilog, build_dir):
+    bench(scanner, CONFIGS[shape], verilog, build_dir)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", MUTANTS)
+def test_mutants_die(name, verilog, build_dir, mutant, killed):
+    with killed:
+        bench(mutant(scanner, *MUTANTS[name]), CONFIGS["small"], verilog, build_dir)
