@@ -143,9 +143,10 @@ class HostAccess(wiring.Component):
         weight_chunk = Signal(max((max(counts) - 1).bit_length(), 1))
         weight_last = Signal()
         with m.Switch(space[:3]):
-            for tier, count in enumerate(counts):
+            for count in sorted(set(counts)):
                 bits = (count - 1).bit_length()
-                with m.Case(tier):
+                tiers = [tier for tier in range(len(counts)) if counts[tier] == count]
+                with m.Case(*tiers) if len(set(counts)) > 1 else m.Default():
                     m.d.comb += [self.weight_address.eq(address[bits:]),
                                  weight_chunk.eq(address[:bits]),
                                  weight_last.eq(address[:bits] == count - 1)]
