@@ -14,7 +14,8 @@ CONFIGS = {
 }
 MUTANTS = {
     "overtakes the source": ("(wanted < self.ready_words)", "1"),
-    "forgets the queue": ("queued_valid.eq(queued_valid | in_flight)", "queued_valid.eq(in_flight)"),
+    "forgets the queue": ("queued_valid.eq(queued_valid | in_flight)",
+                          "queued_valid.eq(in_flight)"),
     "one slot for both": ("self.read_index | (self.read_slot << self._axon_bits)",
                           "self.read_index"),
     "ends early": ("(wanted == total) & ~in_flight & ~queued_valid & advance", "wanted == total"),

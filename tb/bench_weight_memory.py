@@ -1,0 +1,132 @@
+"""Bench of the weight memory: host words, and the codes that the lanes see, tier by tier.
+
+``LAMINA_CONFIG`` holds the :class:`HardwareConfig`.
+"""
+
+from __future__ import annotations
+
+import os
+
+import cocotb
+import numpy as np
+
+from lamina.models.config import HardwareConfig
+from lamina.models.tiers import TIER_FILLS, effective_weights, slice_weights
+from lamina.tb.ports import Ports, join_lanes, split_lanes
+
+CONFIG = HardwareConfig.from_json(os.environ["LAMINA_CONFIG"])
+LANES, TIERS = CONFIG.lanes, len(CONFIG.tiers)
+WIDEST = LANES * max(CONFIG.tiers)
+
+
+class Weights:
+    """Fills some words of all tiers, reads them as host and as lanes."""
+
+    def __init__(self, dut):
+        self.ports = Ports(dut, "access", "address", "gated", "fill_mid", "host_read",
+                           "host_write", "host_i")
+        self.rng = np.random.default_rng(cocotb.RANDOM_SEED)
+        inner = self.rng.choice(np.arange(1, CONFIG.weight_words - 1), 12, replace=False)
+        self.addresses = [0, CONFIG.weight_words - 1, *inner.tolist()]
+        half = 1 << (CONFIG.weight_bits - 1)
+        self.codes = self.rng.integers(-half, half, (len(self.addresses), LANES))
+        self.codes[0] = np.resize([-half, half - 1, -1, 0, 1], LANES)
+
+    async def start(self) -> None:
+        """Reset, then write every tier of the chosen words, tier by tier in random order."""
+        await self.ports.start()
+        for tier in self.rng.permutation(TIERS).tolist():
+            for place in self.rng.permutation(len(self.addresses)).tolist():
+                await self.ports.cycle(address=self.addresses[place], host_write=1 << tier,
+                                       host_i=self.word(tier, place) | self._noise_above(tier))
+                if self.rng.random() < 0.2:
+                    await self.ports.cycle(**self.noise())
+
+    def word(self, tier: int, place: int) -> int:
+        """Word of a tier at the `place`-th address."""
+        slices = slice_weights(self.codes[place], CONFIG.tiers)
+        return join_lanes(slices[tier].tolist(), CONFIG.tiers[tier])
+
+    def _noise_above(self, tier: int) -> int:
+        """Bits of ``host_i`` that a narrow tier must not take."""
+        above = (1 << WIDEST) - (1 << (LANES * CONFIG.tiers[tier]))
+        return above * int(self.rng.integers(2))
+
+    def noise(self) -> dict[str, int]:
+        """Inputs of a cycle without any access."""
+        return {"address": int(self.rng.integers(CONFIG.weight_words)),
+                "host_i": int(self.rng.integers(1 << min(WIDEST, 60)))}
+
+    async def read_host(self, tier: int, place: int) -> None:
+        """Read as host: the word is there one cycle later and stays until the next access."""
+        await self.ports.cycle(address=self.addresses[place], host_read=1 << tier)
+        for _ in range(int(self.rng.integers(1, 4))):
+            await self.ports.cycle(**self.noise())
+            assert self.ports.read("host_o") == self.word(tier, place), f"tier {tier}"
+
+    async def stream(self, gated: int, fill: str, *, bubbles: float, count: int) -> None:
+        """Read as lanes, one word per cycle with random bubbles, the lowest tiers gated."""
+        mask = ((1 << gated) - 1) << (TIERS - gated)
+        self.ports.rest |= {"gated": mask, "fill_mid": TIER_FILLS.index(fill)}
+        seen = effective_weights(self.codes, CONFIG.tiers, gated, fill).tolist()
+        places = self.rng.integers(len(self.addresses), size=count).tolist()
+        places = [None if self.rng.random() < bubbles else place for place in places]
+        pipeline: list[int | None] = [None, None]
+        for place in (*places, None, None):
+            values = self.noise()
+            if place is not None:
+                values |= {"access": 1, "address": self.addresses[place]}
+            await self.ports.cycle(**values)
+            reading = 0 if place is None else ((1 << TIERS) - 1) & ~mask
+            assert self.ports.read("accesses") == reading
+            pipeline.append(place)
+            due = pipeline.pop(0)
+            got = split_lanes(self.ports.read("weights"), CONFIG.weight_bits, LANES)
+            assert got == ([0] * LANES if due is None else seen[due]), f"{gated} gated, {fill}"
+
+
+async def started(dut) -> Weights:
+    weights = Weights(dut)
+    await weights.start()
+    return weights
+
+
+@cocotb.test(timeout_time=2, timeout_unit="ms")
+async def host_reads_what_it_wrote(dut):
+    """Every tier of every word, in random order; a write to one tier spares the others."""
+    weights = await started(dut)
+    for _ in range(2):
+        for tier in weights.rng.permutation(TIERS).tolist():
+            for place in weights.rng.permutation(len(weights.addresses)).tolist():
+                await weights.read_host(tier, place)
+        changed = int(weights.rng.integers(TIERS))
+        slices = slice_weights(weights.codes[0], CONFIG.tiers)
+        inverted = join_lanes((~slices[changed]).tolist(), CONFIG.tiers[changed])
+        await weights.ports.cycle(address=0, host_write=1 << changed, host_i=inverted)
+        below = sum(CONFIG.tiers[changed + 1:])
+        weights.codes[0] ^= ((1 << CONFIG.tiers[changed]) - 1) << below
+        half = 1 << (CONFIG.weight_bits - 1)
+        weights.codes[0] = ((weights.codes[0] + half) & (2 * half - 1)) - half
+
+
+@cocotb.test(timeout_time=4, timeout_unit="ms")
+@cocotb.parametrize(fill=list(TIER_FILLS))
+async def lanes_see_the_tiers_that_are_on(dut, fill):
+    """Every suffix of gated tiers, with and without bubbles; what was gated is still there."""
+    weights = await started(dut)
+    for gated in (*range(TIERS), 0):
+        await weights.stream(gated, fill, bubbles=0.0, count=40)
+        await weights.stream(gated, fill, bubbles=0.6, count=40)
+
+
+@cocotb.test(timeout_time=2, timeout_unit="ms")
+async def host_and_lanes_take_turns(dut):
+    """A write or read of the host leaves no trace in the weights that follow."""
+    weights = await started(dut)
+    for _ in range(10):
+        tier, place = int(weights.rng.integers(TIERS)), int(weights.rng.integers(3))
+        await weights.ports.cycle(address=weights.addresses[place], host_write=1 << tier,
+                                  host_i=weights.word(tier, place))
+        await weights.stream(0, "mid", bubbles=0.3, count=5)
+        await weights.read_host(tier, place)
+        await weights.stream(0, "mid", bubbles=0.3, count=5)

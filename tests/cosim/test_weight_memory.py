@@ -1,0 +1,51 @@
+"""The generated weight memory against the golden tiers, for every bank, and mutants of it."""
+
+import pathlib
+
+import pytest
+
+import lamina.tb
+from lamina.models.config import HardwareConfig
+from lamina.rtl import weight_memory
+from lamina.tb.runner import run_bench
+
+BENCH = "lamina.tb.bench_weight_memory"
+SPRAM = pathlib.Path(lamina.tb.__file__).with_name("sb_spram256ka.v")
+CONFIGS = {
+    "uneven": HardwareConfig(lanes=4, tiers=(3, 1, 4), bank="behavioural", weight_words=50,
+                             axons=32, groups=4),
+    "spram": HardwareConfig(bank="spram", weight_words=16384),
+    "wide": HardwareConfig(lanes=16, tiers=(8, 4, 4), weight_words=256, axons=64, groups=4),
+    "single": HardwareConfig(lanes=8, tiers=(8,), weight_words=64, axons=64, groups=4),
+}
+MUTANTS = {
+    "reads gated tiers": ("reading = self.access & ~self.gated[tier]", "reading = self.access"),
+    "fills every gated tier": ("self.gated[tier] & (~self.gated[tier - 1] if tier else 1)",
+                               "self.gated[tier]"),
+    "keeps the weights in bubbles": ("accessed.eq(self.access)", "accessed.eq(1)"),
+    "forgets the host's tier": ("with m.If(self.host_read.any()):", "with m.If(1):"),
+    "least significant first": ("for tier in reversed(range(len(config.tiers)))",
+                                "for tier in range(len(config.tiers))"),
+}
+
+
+def bench(module, config, verilog, build_dir):
+    sources = [verilog(module.WeightMemory(config), "weight_memory")]
+    if config.bank == "spram":
+        sources.append(SPRAM)
+    run_bench(BENCH, "weight_memory", sources, build_dir,
+              environment={"LAMINA_CONFIG": config.to_json()})
+
+
+@pytest.mark.parametrize("shape", [
+    "uneven", "spram", *(pytest.param(shape, marks=pytest.mark.long)
+                         for shape in ("wide", "single"))])
+def test_weight_memory(shape, verilog, build_dir):
+    bench(weight_memory, CONFIGS[shape], verilog, build_dir)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", MUTANTS)
+def test_mutants_die(name, verilog, build_dir, mutant, killed):
+    with killed:
+        bench(mutant(weight_memory, *MUTANTS[name]), CONFIGS["uneven"], verilog, build_dir)
