@@ -1,0 +1,317 @@
+"""Bench of the lanes: groups of neurons, their steps interleaved, against the golden neuron.
+
+``LAMINA_CONFIG`` holds the :class:`HardwareConfig`.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import os
+from collections.abc import Sequence
+
+import cocotb
+import numpy as np
+
+from lamina.models.config import HardwareConfig, ResetRule
+from lamina.models.fixed import bounds, saturate, wrap
+from lamina.models.neuron import lif_step
+from lamina.models.program import Layer
+from lamina.tb.ports import Ports, join_lanes, split_lanes
+
+CONFIG = HardwareConfig.from_json(os.environ["LAMINA_CONFIG"])
+LANES = CONFIG.lanes
+LOW, HIGH = bounds(CONFIG.state_bits)
+FULL_DECAY = 1 << CONFIG.decay_bits
+EVERY_LANE = (1 << LANES) - 1
+NONE, MEMBRANE, DECAY, BIAS, THETA, RESET = range(6)
+"""Codes of the port ``step``."""
+
+Array = np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Group:
+    """One timestep of up to ``lanes`` neurons: int64 vectors [LSB], `weights` one row per spike."""
+
+    rule: ResetRule
+    v: Array
+    decay: Array
+    bias: Array
+    theta: Array
+    amount: Array
+    weights: Array
+    used: int = LANES
+
+    @property
+    def mask(self) -> int:
+        """Lanes that hold a neuron."""
+        return (1 << self.used) - 1
+
+    @property
+    def spiked(self) -> int:
+        """p of every lane: the membrane had reached theta."""
+        return join_lanes(self.v >= self.theta, 1)
+
+    def golden(self) -> tuple[Array, Array, Array]:
+        """Spikes, membranes and a of every lane."""
+        spikes = np.ones(len(self.weights), dtype=np.int64)
+        weights = self.weights
+        if not len(weights):
+            spikes, weights = np.zeros(1, dtype=np.int64), np.zeros((1, LANES), dtype=np.int64)
+        zero = np.zeros(LANES, dtype=np.int64)
+        to_value = self.rule is ResetRule.VALUE
+        layer = Layer(name="group", weights=weights, decay=self.decay, theta=self.theta,
+                      r=zero if to_value else self.amount, bias=self.bias, reset=self.rule,
+                      v_reset=self.amount if to_value else zero)
+        return lif_step(layer, self.v, spikes, decay_bits=CONFIG.decay_bits,
+                        state_bits=CONFIG.state_bits, acc_bits=CONFIG.acc_bits)
+
+    def words(self) -> dict[int, Array]:
+        """State word of each step."""
+        amount = self.amount if self.rule is ResetRule.VALUE else ~self.amount
+        return {MEMBRANE: self.v, DECAY: self.decay, BIAS: self.bias, THETA: ~self.theta,
+                RESET: amount}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Times:
+    """Cycles in which the parts of a group happen: its additions, steps, and the store."""
+
+    adds: list[int]
+    steps: dict[int, int]
+    store: int
+
+
+def schedule(groups: Sequence[Group], rng: np.random.Generator, pause: float) -> list[Times]:
+    """Times of consecutive groups, as close as the contract allows or with random pauses."""
+
+    def rest() -> int:
+        return int(rng.integers(1, 4)) if rng.random() < pause else 0
+
+    taken: set[int] = set()
+    times: list[Times] = []
+    first, last, done = -1, -1, -1
+
+    def free(cycle: int) -> int:
+        while cycle in taken:
+            cycle += 1
+        taken.add(cycle)
+        return cycle
+
+    for group in groups:
+        steps = {MEMBRANE: free(max(first, 0) + rest())}
+        steps[DECAY] = free(steps[MEMBRANE] + 1 + rest())
+        adds = [max(steps[DECAY], last) + 1 + rest()]
+        for _ in range(len(group.weights) - 1):
+            adds.append(adds[-1] + 1 + rest())
+        adds[-1] = max(adds[-1], done)
+        first, last = adds[0], adds[-1]
+        order = (THETA, RESET)[:: -1 if group.rule is ResetRule.SUBTRACT_DELAYED else 1]
+        cycle = steps[BIAS] = last + 1
+        for step in order:
+            cycle = steps[step] = cycle + 1 + rest()
+        taken |= {steps[step] for step in (BIAS, THETA, RESET)}
+        done = cycle
+        times.append(Times(adds=adds, steps=steps, store=done + 1))
+    return times
+
+
+class Datapath:
+    """Plays groups into the lanes and compares what is stored."""
+
+    def __init__(self, dut):
+        self.ports = Ports(dut, "weights", "add", "first", "enabled", "step", "word", "rule",
+                           "spiked", "finishing", "store")
+        self.rng = np.random.default_rng(cocotb.RANDOM_SEED)
+        self.seen: collections.Counter[str] = collections.Counter()
+
+    def _noise(self, bits: int) -> int:
+        return int.from_bytes(self.rng.bytes(-(-bits // 8))) & ((1 << bits) - 1)
+
+    def _idle(self) -> dict[str, int]:
+        """Inputs of a cycle in which nothing is asked for."""
+        return {"weights": self._noise(LANES * CONFIG.weight_bits),
+                "enabled": self._noise(LANES), "word": self._noise(LANES * CONFIG.slot_bits),
+                "rule": int(self.rng.integers(3)), "spiked": self._noise(LANES),
+                "finishing": self._noise(LANES)}
+
+    def _inputs(self, groups: Sequence[Group], times: Sequence[Times]) -> list[dict[str, int]]:
+        """Inputs of every cycle."""
+        cycles = [self._idle() for _ in range(times[-1].store + 3)]
+        for group, when in zip(groups, times, strict=True):
+            rows = group.weights if len(group.weights) else np.zeros((1, LANES), dtype=np.int64)
+            for row, cycle in zip(rows.tolist(), when.adds, strict=True):
+                cycles[cycle] |= {
+                    "weights": join_lanes(row, CONFIG.weight_bits), "enabled": group.mask,
+                    "first": int(cycle == when.adds[0]), "add": int(len(group.weights) > 0)}
+            for step, cycle in when.steps.items():
+                word = join_lanes(group.words()[step].tolist(), CONFIG.slot_bits)
+                cycles[cycle] |= {"step": step, "word": word}
+            for cycle in range(when.steps[BIAS], when.store + 1):
+                cycles[cycle] |= {"rule": int(group.rule), "finishing": group.mask}
+            if group.rule is ResetRule.SUBTRACT_DELAYED:
+                cycles[when.steps[RESET]] |= {"spiked": group.spiked & group.mask}
+            cycles[when.store] |= {"store": 1}
+        return cycles
+
+    async def play(self, groups: Sequence[Group], *, pause: float = 0.0) -> None:
+        """Run `groups` one behind the other; spikes and membranes must be the golden ones."""
+        times = schedule(groups, self.rng, pause)
+        stores = {when.store: (group, *group.golden())
+                  for group, when in zip(groups, times, strict=True)}
+        spiking = {cycle: join_lanes(group.golden()[0].tolist(), 1) & group.mask
+                   for group, when in zip(groups, times, strict=True)
+                   for cycle in range(when.steps[THETA] + 1, when.store + 1)}
+        for cycle, values in enumerate(self._inputs(groups, times)):
+            await self.ports.cycle(**values)
+            if cycle in spiking:
+                assert self.ports.read("spikes") == spiking[cycle], f"cycle {cycle}"
+            membranes = split_lanes(self.ports.read("membranes"), CONFIG.state_bits, LANES)
+            if cycle not in stores:
+                assert membranes == [0] * LANES, f"cycle {cycle}"
+                continue
+            group, spikes, v, a = stores[cycle]
+            assert membranes[:group.used] == v[:group.used].tolist(), f"cycle {cycle}, {group}"
+            self._note(group, spikes, v, a)
+
+    def _note(self, group: Group, spikes: Array, v: Array, a: Array) -> None:
+        """Count the corners that were reached."""
+        used = slice(group.used)
+        free = (a[used] > HIGH) | (a[used] < LOW)
+        for name, hit in {
+            "at": a[used] == group.theta[used], "below": a[used] == group.theta[used] - 1,
+            "spikes": spikes[used] > 0, "high": free & (v[used] == HIGH),
+            "low": free & (v[used] == LOW), "former": group.v[used] >= group.theta[used],
+        }.items():
+            self.seen[f"{group.rule.label} {name}"] += int(np.count_nonzero(hit))
+
+
+async def started(dut) -> Datapath:
+    datapath = Datapath(dut)
+    await datapath.ports.start()
+    return datapath
+
+
+def vector(value: int | Sequence[int]) -> Array:
+    """One value per lane, repeated as needed."""
+    return np.resize(np.asarray(value, dtype=np.int64), LANES)
+
+
+def plain_group(rule: ResetRule, **changes) -> Group:
+    """No leak, no spikes, all operands small; `changes` replace fields."""
+    fields = {"v": vector(0), "decay": vector(FULL_DECAY), "bias": vector(0), "theta": vector(5),
+              "amount": vector(3), "weights": np.zeros((0, LANES), dtype=np.int64)}
+    return Group(rule=rule, **(fields | changes))
+
+
+def random_group(rng: np.random.Generator, rule: ResetRule, spikes: int) -> Group:
+    """Operands from their extremes or from anywhere, thresholds often where the sum arrives."""
+
+    def operand(low: int, high: int) -> Array:
+        corners = np.clip([low, low + 1, -1, 0, 1, high - 1, high], low, high)
+        wide = rng.integers(low, high + 1, LANES)
+        near = rng.integers(max(low, -9), min(high, 9) + 1, LANES)
+        return np.choose(rng.integers(3, size=LANES),
+                         [rng.choice(corners, LANES), wide, near])
+
+    least = 1 if rule is ResetRule.SUBTRACT_DELAYED else LOW
+    low, high = bounds(CONFIG.weight_bits)
+    group = Group(
+        rule=rule, v=operand(LOW, HIGH), decay=operand(0, FULL_DECAY), bias=operand(LOW, HIGH),
+        theta=operand(least, HIGH), amount=operand(LOW, HIGH),
+        weights=np.array([operand(low, high) for _ in range(spikes)]).reshape(spikes, LANES),
+        used=int(rng.choice([LANES, LANES, rng.integers(1, LANES + 1)])))
+    near = np.clip(group.golden()[2] + rng.integers(-1, 2, LANES), least, HIGH)
+    theta = np.where(rng.random(LANES) < 0.5, near, group.theta)
+    return dataclasses.replace(group, theta=theta)
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+@cocotb.parametrize(rule=list(ResetRule))
+async def threshold_is_inclusive(dut, rule):
+    """One below, at and one above theta, reached by bias, by weights and by the membrane."""
+    datapath = await started(dut)
+    three = vector([4, 5, 6])
+    ones = np.ones((3, LANES), dtype=np.int64)
+    await datapath.play([
+        plain_group(rule, bias=three), plain_group(rule, v=three, theta=vector(5)),
+        plain_group(rule, weights=ones, theta=vector([2, 3, 4])),
+        plain_group(rule, weights=-ones, bias=three + 3),
+        plain_group(rule, bias=vector([HIGH - 1, HIGH]), theta=vector(HIGH))])
+    for corner in ("at", "below", "spikes", "former"):
+        assert datapath.seen[f"{rule.label} {corner}"] > 0, corner
+    spikes, v, _ = plain_group(rule, bias=three).golden()
+    after = {ResetRule.VALUE: 3, ResetRule.SUBTRACT: 2, ResetRule.SUBTRACT_DELAYED: 5}[rule]
+    assert (spikes[1], v[1]) == (1, after)
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+@cocotb.parametrize(rule=list(ResetRule))
+async def membranes_saturate_at_both_ends(dut, rule):
+    """Sums beyond the store width on either side, and those that just fit."""
+    datapath = await started(dut)
+    one = np.ones((1, LANES), dtype=np.int64)
+    await datapath.play([
+        plain_group(rule, v=vector([HIGH, LOW, HIGH, LOW]), weights=one * vector([1, -1]),
+                    theta=vector(HIGH), bias=vector([HIGH, LOW, 0, 0]), amount=vector(0)),
+        plain_group(rule, v=vector([HIGH - 1, LOW + 1]), weights=one * vector([1, -1]),
+                    theta=vector(HIGH)),
+        plain_group(rule, bias=vector([HIGH, LOW, LOW, LOW]), v=vector([0, LOW, LOW, -1]),
+                    amount=vector(LOW), theta=vector(HIGH))])
+    assert datapath.seen[f"{rule.label} low"] > 0
+    assert rule is ResetRule.VALUE or datapath.seen[f"{rule.label} high"] > 0
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def leak_rounds_towards_minus_infinity(dut):
+    """No leak, full leak and everything between, on both signs."""
+    datapath = await started(dut)
+    membranes = (LOW, LOW + 1, -3, -1, 0, 1, 3, HIGH)
+    decays = (0, 1, FULL_DECAY // 2, FULL_DECAY - 1, FULL_DECAY)
+    groups = [plain_group(ResetRule.SUBTRACT, v=np.roll(vector(membranes), turn),
+                          decay=vector(decay), theta=vector(HIGH))
+              for decay in decays for turn in range(len(membranes))]
+    await datapath.play(groups)
+    assert (plain_group(ResetRule.SUBTRACT, v=vector(-1), decay=vector(1)).golden()[1] == -1).all()
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def idle_lanes_do_not_add(dut):
+    """A lane that is not enabled keeps its sum; one that is not finishing does not spike."""
+    datapath = await started(dut)
+    low, high = bounds(CONFIG.weight_bits)
+    first = plain_group(ResetRule.SUBTRACT, v=vector(7), weights=np.full((2, LANES), high),
+                        theta=vector(HIGH))
+    second = plain_group(ResetRule.SUBTRACT, v=vector(1), weights=np.full((3, LANES), low),
+                         theta=vector(LOW), used=1)
+    kept = saturate(wrap(vector(7 + 2 * high), CONFIG.acc_bits), CONFIG.state_bits).tolist()
+    times = schedule([first, second], datapath.rng, 0.0)
+    for cycle, values in enumerate(datapath._inputs([first, second], times)):
+        await datapath.ports.cycle(**values)
+        if cycle > times[1].steps[THETA]:
+            assert datapath.ports.read("spikes") & ~second.mask == 0
+        if cycle == times[1].store:
+            membranes = datapath.ports.read("membranes")
+            assert split_lanes(membranes, CONFIG.state_bits, LANES)[1:] == kept[1:]
+
+
+@cocotb.test(timeout_time=20, timeout_unit="ms")
+@cocotb.parametrize(rule=list(ResetRule), pause=[0.0, 0.5])
+async def random_groups_agree(dut, rule, pause):
+    """Extremes of every operand, 0 to 6 spikes, groups as close together as they can be."""
+    datapath = await started(dut)
+    spikes = datapath.rng.choice([0, 1, 2, 3, 4, 6], 80).tolist()
+    await datapath.play([random_group(datapath.rng, rule, count) for count in spikes], pause=pause)
+    for corner in ("at", "below", "spikes", "high", "low", "former"):
+        if (rule, corner) != (ResetRule.VALUE, "high"):
+            assert datapath.seen[f"{rule.label} {corner}"] > 0, corner
+
+
+@cocotb.test(timeout_time=4, timeout_unit="ms")
+async def rules_follow_each_other(dut):
+    """Groups of different layers, any rule behind any other."""
+    datapath = await started(dut)
+    rules = datapath.rng.integers(3, size=60).tolist()
+    await datapath.play([random_group(datapath.rng, ResetRule(rule), rule) for rule in rules])
+    assert all(datapath.seen[f"{rule.label} spikes"] for rule in ResetRule)
