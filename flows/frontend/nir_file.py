@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 
-import h5py
 import numpy as np
-from nir.serialization import hdf2dict
 
 from lamina.flows.errors import UserError
+from lamina.flows.frontend.hdf5_worker import read_tree
 
 __all__ = ["SUPPORTED", "Node", "read_chain"]
 
@@ -92,18 +91,15 @@ def _load(path: pathlib.Path) -> dict:
     if not path.is_file():
         raise UserError(f"{path}: no such file, expected a .nir file")
     try:
-        with h5py.File(path, "r") as file:
-            if "node" not in file:
-                raise UserError(f"{path}: not a NIR file: it has no group 'node'")
-            return hdf2dict(file["node"])
-    except UserError:
-        raise
-    except Exception as error:  # whatever the HDF5 library makes of a broken file
+        tree = read_tree(path, "node")
+    except ValueError as error:
         if not _has_signature(path):
             raise UserError(f"{path}: not an HDF5 file, expected one written by "
                             f"nir.write") from None
-        raise UserError(f"{path}: truncated or damaged HDF5 file "
-                        f"({_short(str(error))})") from None
+        raise UserError(f"{path}: truncated or damaged HDF5 file ({error})") from None
+    if not isinstance(tree, dict):
+        raise UserError(f"{path}: not a NIR file: it has no group 'node'")
+    return tree
 
 
 def _has_signature(path: pathlib.Path) -> bool:

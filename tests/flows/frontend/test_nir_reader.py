@@ -393,6 +393,15 @@ def test_files_that_are_none(tmp_path, small_net, refused):
         read_network(half)
 
 
+def test_arrays_larger_than_the_file_can_hold_are_refused(small_net):
+    path = edit(small_net, drop("node/nodes/lif1/tau"))
+    with h5py.File(path, "r+") as file:
+        file.create_dataset("node/nodes/lif1/tau", shape=(1 << 40,), chunks=(1 << 20,), dtype="f8")
+    with pytest.raises(UserError, match=r"^\S+net\.nir: truncated or damaged HDF5 file "
+                                        r"\(node/nodes/lif1/tau claims 8796093022208 bytes\)$"):
+        read_network(path)
+
+
 @settings(max_examples=400, deadline=None, derandomize=True, database=None,
           suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
