@@ -350,28 +350,31 @@ async def a_core_that_stops_taking_events(dut):
     dut.events__ready.value = 0
     dut.idle.value, dut.tick_ready.value, dut.refused.value = 0, 1, 0
     payload = b"\x01\0\0\x03"
-    cocotb.start_soon(self_refusing(dut))
+    cocotb.start_soon(stop_after_a_spike(dut, refused=1))
     assert (await line.ask(0, Opcode.EVENTS, payload)).status == LinkStatus.TIER_LOST
-    dut.refused.value, dut.idle.value, dut.tick_ready.value = 0, 1, 0
+    dut.refused.value, dut.tick_ready.value = 0, 1
+    cocotb.start_soon(stop_after_a_spike(dut, idle=1, tick_ready=0))
+    assert (await line.ask(1, Opcode.EVENTS, payload)).status == LinkStatus.BUSY
     assert (await line.ask(1, Opcode.EVENTS, b"\x00\0\0\x03")).status == LinkStatus.BUSY
     assert (await line.ask(1, Opcode.EVENTS, payload)).status == LinkStatus.BUSY
-    assert (await line.ask(1, Opcode.EVENTS, b"\x00\0\0\0")).status == LinkStatus.OK
+    assert (await line.ask(1, Opcode.EVENTS, b"\x00\0\0\0")).status == LinkStatus.BUSY
     dut.refused.value = 1
-    assert (await line.ask(2, Opcode.EVENTS, b"\x00\0\0\0")).status == LinkStatus.TIER_LOST
-    assert (await line.ask(3, Opcode.STATUS)).payload == b"\x05\0\0"
+    assert (await line.ask(1, Opcode.EVENTS, b"\x00\0\0\0")).status == LinkStatus.TIER_LOST
+    assert (await line.ask(2, Opcode.STATUS)).payload == b"\x05\0\0"
 
 
-async def self_refusing(dut):
-    """Take one spike, then refuse for good."""
+async def stop_after_a_spike(dut, **flags):
+    """Take one spike, then none, and say why after a while."""
     while dut.events__valid.value != 1:
         await FallingEdge(dut.clk)
     dut.events__ready.value = 1
     await FallingEdge(dut.clk)
     dut.events__ready.value = 0
     await ClockCycles(dut.clk, 20)
-    assert dut.events__valid.value == 1
     await FallingEdge(dut.clk)
-    dut.refused.value = 1
+    assert dut.events__valid.value == 1
+    for name, value in flags.items():
+        getattr(dut, name).value = value
 
 
 @cocotb.test(timeout_time=4, timeout_unit="ms")

@@ -352,13 +352,13 @@ class GoldenDevice:
         if len(payload) < 3 or payload[0] > 2:
             return LinkStatus.RANGE
         offset, bitmap = int.from_bytes(payload[1:3], "little"), payload[3:]
-        if offset % 8 or offset + 8 * len(bitmap) > self._config.axons:
+        if offset % 8 or not offset < self._config.axons >= offset + 8 * len(bitmap):
             return LinkStatus.RANGE
         if self.core.refused:
             return LinkStatus.TIER_LOST
         axons = offset + np.flatnonzero(np.unpackbits(np.frombuffer(bitmap, dtype=np.uint8),
                                                       bitorder="little"))
-        if not self.core.takes_events and (payload[0] or axons.size):
+        if not self.core.takes_events:
             return LinkStatus.BUSY
         for axon in axons.tolist():
             self.core.spike(axon)

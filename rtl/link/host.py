@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out, connect, flipped
@@ -28,6 +28,7 @@ __all__ = ["HostLink", "OutputBuffer"]
 
 _WINDOW = 4
 _MOST_WORDS = 120
+_HELLO_BYTES, _STATUS_BYTES = 6, 3
 
 
 class OutputBuffer(wiring.Component):
@@ -44,7 +45,9 @@ class OutputBuffer(wiring.Component):
     -------
     i : In(stream of output_layout)
     available : Out(1)
-        ``data`` is the oldest word. Not valid in the cycle after ``take_stb``.
+        ``data`` is the oldest word.
+    empty : Out(1)
+        No word waits.
     data : Out(16)
         Kind in bits 15..14, neuron in bits 13..0.
     take_stb : In(1)
@@ -64,6 +67,7 @@ class OutputBuffer(wiring.Component):
         super().__init__({
             "i": In(stream.Signature(output_layout(config))),
             "available": Out(1),
+            "empty": Out(1),
             "data": Out(16),
             "take_stb": In(1),
             "level": Out((self._depth - 1).bit_length() + 1),
@@ -80,6 +84,7 @@ class OutputBuffer(wiring.Component):
         event = self.i.payload
         m.d.comb += [
             self.level.eq(head - tail),
+            self.empty.eq(head == tail),
             self.full.eq(self.level[-1]),
             self.i.ready.eq(~self.full & ~self.hold),
             write.addr.eq(head), write.en.eq(self.i.valid & self.i.ready),
@@ -87,7 +92,7 @@ class OutputBuffer(wiring.Component):
             read.addr.eq(tail), self.data.eq(read.data),
         ]
         m.d.sync += [head.eq(head + write.en), tail.eq(tail + self.take_stb),
-                     self.available.eq(head != tail)]
+                     self.available.eq(~self.empty & ~self.take_stb)]
         return m
 
 
@@ -154,310 +159,307 @@ class HostLink(wiring.Component):
         self._first = Signal(4)
         self._address = Signal(20)
         self._low = Signal(8)
-        self._fresh = Signal()
+        self._fresh, self._known, self._wrong = Signal(), Signal(), Signal()
         self._expected = Signal(8)
         self._kept = Signal(range(_WINDOW + 1))
         self._status = Signal(LinkStatus)
         self._slot, self._tail, self._end = Signal(2), Signal(), Signal(8)
+        self._stored = Signal()
         self._asked = Signal()
         m.d.comb += receiver.address.eq(self._place)
         m.d.sync += self._fetched.eq(receiver.valid & ~self._step & ~receiver.release_stb)
         with m.If(self._step):
-            m.d.sync += [self._place.eq(self._place + 1), self._left.eq(self._left - 1)]
+            m.d.sync += self._place.eq(self._place + 1)
+        with m.If(self._stored):
+            m.d.sync += self._end.eq(self._end + 1)
+        self._count(m)
         self._connect_core(m)
-        with m.FSM():
+        self._judge(m)
+        with m.FSM() as fsm:
             self._parse(m)
             self._decide(m)
             self._write(m)
             self._send_events(m)
-            self._begin_reply(m)
+            self._reply(m)
             self._read(m)
             self._drain(m)
-            self._end_reply(m)
+            self._finish(m)
+        self._select(m, fsm)
         return m
 
+    def _count(self, m):
+        """Address and number of what is left: loaded bytewise, or counted.
+
+        The condition of the load is the second operand of the adder, so that load and sum share the
+        lookup table of a bit.
+        """
+        self._loads = Signal(3)
+        self._next_word, self._next_byte = Signal(), Signal()
+        kept = Cat(*[load.replicate(8) for load in self._loads])[:20]
+        operand = Cat(self._next_word, kept[:3], kept[3] | self._next_byte, kept[4:])
+        total = (Cat(Const(1, 1), self._address) + operand)[1:]
+        for position, load in enumerate(self._loads):
+            bits = slice(8 * position, min(8 * position + 8, 20))
+            m.d.sync += self._address[bits].eq(Mux(load, self._byte, total[bits]))
+        self._load, self._less = Signal(), Signal()
+        with m.If(self._load | self._less | self._step):
+            m.d.sync += self._left.eq(Mux(self._load, self._byte,
+                                          self._left + (~self._load).replicate(8)))
+
     def _connect_core(self, m):
-        request = self.request.payload
+        """Payloads that hold whatever the state is."""
+        request, sender = self.request.payload, self._sender
         m.d.comb += [
             request.space.eq(self._first), request.address.eq(self._address),
             request.data.eq(Cat(self._low, self._byte)),
+            request.write.eq(self._opcode == Opcode.WRITE),
             self.events.payload.axon.eq(self._address),
+            sender.slot.eq(self._slot), sender.tail.eq(self._tail),
+            sender.address.eq(Cat(self._end, self._slot)), sender.write.eq(self._stored),
         ]
 
-    def _reply(self, m, status, tail=0):
-        """Have `status` answered."""
-        m.d.sync += [self._status.eq(status), self._tail.eq(tail)]
-        m.next = "REPLY"
+    def _select(self, m, fsm):
+        """The byte that is appended to the reply: in the preface, facts, a word or the end."""
+        end, preface = self._end, fsm.ongoing("PREFACE")
+        word = Mux(self._opcode[2], self._buffer.data, self.response.payload)
+        text = Mux(preface, self._byte | (end[1] << 7), Mux(end[0], word[8:], word[:8]))
+        fact = Signal(8)
+        self._select_fact(m, fact)
+        with m.If(preface):
+            m.d.comb += fact.eq(self._status)
+        special = fsm.ongoing("FACTS") | (preface & end[0] & end[1])
+        m.d.comb += self._sender.data.eq(Mux(fsm.ongoing("END"), end, Mux(special, fact, text)))
 
-    def _take(self, m):
-        """Condition: there is another byte, and it is here. Without one the request is refused."""
-        with m.If(self._left == 0):
-            self._reply(m, LinkStatus.RANGE)
-        return m.Elif(self._fetched)
+    def _select_fact(self, m, fact):
+        """What answers HELLO, STATUS and a wrong number, by its place in the reply."""
+        level, place = self._buffer.level, self._end[:3]
+        hello = (PROTOCOL_VERSION, *self._config.fingerprint.to_bytes(4, "little"), _WINDOW)
+        with m.If(self._status == LinkStatus.SEQUENCE):
+            m.d.comb += fact.eq(self._expected)
+        with m.Elif(self._tail):
+            m.d.comb += fact.eq(Array(Const(value, 8) for value in hello)[place])
+        with m.Elif(place[1]):
+            m.d.comb += fact.eq(level[8:])
+        with m.Elif(place[0]):
+            m.d.comb += fact.eq(level[:8])
+        with m.Else():
+            m.d.comb += fact.eq(Cat(self.idle, self.tick_ready, self.refused, self._buffer.full))
 
     def _parse(self, m):
+        """Length, number and opcode; then space or flags, address or offset, number of words."""
         byte = self._byte
         age = Signal(8)
         again = Signal()
         m.d.comb += age.eq(self._expected - byte)
-        with m.State("COUNT"), m.If(self._fetched):
+        with m.State("HEADER"), m.If(self._fetched):
             m.d.comb += self._step.eq(1)
-            m.d.sync += self._left.eq(byte)
-            m.next = "SEQUENCE"
-        with m.State("SEQUENCE"), m.If(self._fetched):
-            m.d.comb += self._step.eq(1)
-            m.d.sync += [self._fresh.eq(age == 0), self._slot.eq(byte), self._tail.eq(0),
-                         again.eq((age != 0) & (age <= self._kept))]
-            m.next = "OPCODE"
-        with m.State("OPCODE"), m.If(self._fetched):
-            m.d.comb += self._step.eq(1)
-            m.d.sync += self._opcode.eq(byte)
-            with m.If(byte == Opcode.HELLO):
+            with m.Switch(self._place[:2]):
+                with m.Case(COUNT_ADDRESS % 4):
+                    m.d.comb += self._load.eq(1)
+                with m.Case(SEQUENCE_ADDRESS % 4):
+                    m.d.sync += [self._fresh.eq(age == 0), self._slot.eq(byte), self._tail.eq(0),
+                                 again.eq((age != 0) & (age <= self._kept))]
+                with m.Default():
+                    m.d.sync += [self._opcode.eq(byte), self._known.eq(byte <= max(Opcode)),
+                                 self._wrong.eq(0)]
+                    m.next = "DISPATCH"
+        with m.State("DISPATCH"):
+            m.next = "DECIDE"
+            with m.If(self._known & (self._opcode == Opcode.HELLO)):
                 m.d.sync += self._fresh.eq(1)
-                m.next = "DECIDE"
             with m.Elif(again):
                 self._release(m)
-            with m.Elif(~self._fresh):
-                self._reply(m, LinkStatus.SEQUENCE, tail=1)
-            with m.Elif(byte > max(Opcode)):
-                self._reply(m, LinkStatus.OPCODE)
-            with m.Elif(byte == Opcode.STATUS):
+            with m.Elif(self._fresh & self._known & (self._opcode != Opcode.STATUS)):
+                m.next = "ARGUMENTS"
+        with m.State("ARGUMENTS"):
+            with m.If(self._left == 0):
+                m.d.sync += self._wrong.eq(1)
                 m.next = "DECIDE"
-            with m.Elif(byte == Opcode.OUTPUT):
-                m.next = "WORDS"
-            with m.Else():
-                m.next = "FIRST"
-        self._parse_place(m)
-
-    def _parse_place(self, m):
-        """Space or flags, address or offset, number of words."""
-        byte, config = self._byte, self._config
-        events = self._opcode == Opcode.EVENTS
-        tiers = len(config.tiers)
-        known = (byte <= Space.STATE) | ((byte[3:] == 1) & (byte[:3] < tiers))
-        with m.State("FIRST"), self._take(m):
-            m.d.comb += self._step.eq(1)
-            m.d.sync += self._first.eq(byte)
-            m.next = "ADDRESS0"
-            with m.If(Mux(events, byte > EventKind.CLEAR, ~known)):
-                self._reply(m, LinkStatus.RANGE)
-        with m.State("ADDRESS0"), self._take(m):
-            m.d.comb += self._step.eq(1)
-            m.d.sync += self._address[:8].eq(byte)
-            m.next = "ADDRESS1"
-            with m.If(events & byte[:3].any()):
-                self._reply(m, LinkStatus.RANGE)
-        with m.State("ADDRESS1"), self._take(m):
-            m.d.comb += self._step.eq(1)
-            m.d.sync += self._address[8:16].eq(byte)
-            m.next = "ADDRESS2"
-            with m.If(events):
-                m.next = "DECIDE"
-        with m.State("ADDRESS2"), self._take(m):
-            m.d.comb += self._step.eq(1)
-            m.d.sync += self._address[16:].eq(byte)
-            m.next = "DECIDE"
-            with m.If(self._opcode == Opcode.READ):
-                m.next = "WORDS"
-            with m.If(byte[4:].any()):
-                self._reply(m, LinkStatus.RANGE)
-        with m.State("WORDS"):
-            with m.If(self._left != 1):
-                self._reply(m, LinkStatus.RANGE)
             with m.Elif(self._fetched):
-                m.d.sync += self._left.eq(byte)
-                m.next = "DECIDE"
-                with m.If((byte == 0) | (byte > _MOST_WORDS)):
-                    self._reply(m, LinkStatus.RANGE)
+                m.d.comb += self._step.eq(1)
+                self._parse_argument(m, byte)
+
+    def _parse_argument(self, m, byte):
+        """One argument, by its place; notes whether it is wrong."""
+        events = self._opcode == Opcode.EVENTS
+        known = (byte <= Space.STATE) | ((byte[3:] == 1) & (byte[:3] < len(self._config.tiers)))
+        wrong = Signal()
+        m.d.sync += self._wrong.eq(self._wrong | wrong)
+        with m.If((self._opcode == Opcode.OUTPUT) | self._place[2]):
+            m.d.comb += [self._load.eq(1), wrong.eq(
+                (self._left != 1) | (byte == 0) | (byte > _MOST_WORDS))]
+            m.next = "DECIDE"
+        with m.Else(), m.Switch(self._place[:2]):
+            with m.Case(0):
+                m.d.sync += self._first.eq(byte)
+                m.d.comb += wrong.eq(Mux(events, byte > EventKind.CLEAR, ~known))
+            with m.Case(1):
+                m.d.comb += [self._loads[0].eq(1), wrong.eq(events & byte[:3].any())]
+            with m.Case(2):
+                m.d.comb += self._loads[1].eq(1)
+                with m.If(events):
+                    m.next = "DECIDE"
+            with m.Case(3):
+                m.d.comb += [self._loads[2].eq(1), wrong.eq(byte[4:].any())]
+                with m.If(self._opcode == Opcode.WRITE):
+                    m.next = "DECIDE"
+
+    def _judge(self, m):
+        """Whether the parsed request may be executed, and the core lets it be executed now."""
+        left, opcode = self._left, self._opcode
+        self._verdict = status = Signal(LinkStatus)
+        bits = (self._config.axons // 8 - 1).bit_length()
+        offset = self._address[3:16]
+        beyond = offset[bits:].any() | (offset[:bits] + left > 1 << bits)
+        away = (self._first != Space.REGISTERS) & ~self.idle
+        closed = ~self.tick_ready & ((self._first != 0) | self.idle)
+        wrong, busy = Signal(), Signal()
+        m.d.comb += wrong.eq(self._wrong)
+        with m.Switch(opcode):
+            with m.Case(Opcode.HELLO, Opcode.STATUS):
+                m.d.comb += wrong.eq(left != 0)
+            with m.Case(Opcode.WRITE):
+                m.d.comb += [wrong.eq(self._wrong | left[0] | (left == 0)), busy.eq(away)]
+            with m.Case(Opcode.READ):
+                m.d.comb += busy.eq(away)
+            with m.Case(Opcode.EVENTS):
+                m.d.comb += [wrong.eq(self._wrong | beyond), busy.eq(closed)]
+        with m.If(~self._fresh):
+            m.d.comb += status.eq(LinkStatus.SEQUENCE)
+        with m.Elif(~self._known):
+            m.d.comb += status.eq(LinkStatus.OPCODE)
+        with m.Elif(wrong):
+            m.d.comb += status.eq(LinkStatus.RANGE)
+        with m.Elif((opcode == Opcode.EVENTS) & self.refused):
+            m.d.comb += status.eq(LinkStatus.TIER_LOST)
+        with m.Elif(busy):
+            m.d.comb += status.eq(LinkStatus.BUSY)
 
     def _decide(self, m):
-        """Whether the core lets the request be executed now."""
-        opcode, left = self._opcode, self._left
-        beyond = Signal()
-        m.d.comb += beyond.eq((self._address[3:16] + left) > self._config.axons // 8)
-        away = (self._first != Space.REGISTERS) & ~self.idle
+        status, opcode = self._verdict, self._opcode
         with m.State("DECIDE"):
-            self._reply(m, LinkStatus.OK, tail=opcode == Opcode.HELLO)
-            with m.Switch(opcode):
-                with m.Case(Opcode.HELLO, Opcode.STATUS), m.If(left != 0):
-                    m.d.sync += self._status.eq(LinkStatus.RANGE)
-                with m.Case(Opcode.WRITE):
-                    with m.If(left[0] | (left == 0)):
-                        m.d.sync += self._status.eq(LinkStatus.RANGE)
-                    with m.Elif(away):
-                        self._reply(m, LinkStatus.BUSY, tail=1)
-                    with m.Else():
-                        m.next = "WRITE_LOW"
-                with m.Case(Opcode.READ), m.If(away):
-                    self._reply(m, LinkStatus.BUSY, tail=1)
-                with m.Case(Opcode.EVENTS):
-                    with m.If(beyond):
-                        m.d.sync += self._status.eq(LinkStatus.RANGE)
-                    with m.Elif(self.refused):
-                        m.d.sync += self._status.eq(LinkStatus.TIER_LOST)
-                    with m.Elif((self._first != 0) & ~self.tick_ready):
-                        self._reply(m, LinkStatus.BUSY, tail=1)
-                    with m.Else():
-                        m.next = "BITMAP"
+            unkept = (status == LinkStatus.BUSY) | (status == LinkStatus.SEQUENCE)
+            m.d.sync += [self._status.eq(status), self._tail.eq(
+                unkept | (self._known & (opcode == Opcode.HELLO)))]
+            m.next = "REPLY"
+            with m.If(status == LinkStatus.OK):
+                with m.If(opcode == Opcode.WRITE):
+                    m.next = "WRITE"
+                with m.If(opcode == Opcode.EVENTS):
+                    m.next = "BITMAP"
 
     def _write(self, m):
-        with m.State("WRITE_LOW"):
+        """Words of WRITE: the low bytes lie at even places."""
+        with m.State("WRITE"):
             with m.If(self._left == 0):
                 m.next = "REPLY"
-            with m.Elif(self._fetched):
-                m.d.comb += self._step.eq(1)
+            with m.Elif(~self._place[0]):
+                m.d.comb += self._step.eq(self._fetched)
                 m.d.sync += self._low.eq(self._byte)
-                m.next = "WRITE_HIGH"
-        with m.State("WRITE_HIGH"):
-            m.d.comb += [self.request.valid.eq(self._fetched), self.request.payload.write.eq(1)]
-            with m.If(self._fetched & self.request.ready):
-                m.d.comb += self._step.eq(1)
-                m.d.sync += self._address.eq(self._address + 1)
-                m.next = "WRITE_LOW"
+            with m.Else():
+                m.d.comb += [self.request.valid.eq(self._fetched),
+                             self._step.eq(self._fetched & self.request.ready),
+                             self._next_word.eq(self._step)]
 
     def _send_events(self, m):
         stopped = self.refused | (self.idle & ~self.tick_ready)
+        event = self.events
         with m.State("BITMAP"):
+            m.d.sync += self._low.eq(self._byte)
             with m.If(self._left == 0):
                 m.next = "REPLY"
                 with m.If(self._first != 0):
                     m.next = "MARK"
             with m.Elif(self._fetched):
                 m.d.comb += self._step.eq(1)
-                m.d.sync += self._low.eq(self._byte)
                 with m.If(self._byte == 0):
-                    m.d.sync += self._address.eq(self._address + 8)
+                    m.d.comb += self._next_byte.eq(1)
                 with m.Else():
                     m.next = "SPIKES"
         with m.State("SPIKES"):
-            m.d.comb += self.events.valid.eq(self._low[0])
-            with m.If(~self._low[0] | self.events.ready):
-                m.d.sync += [self._low.eq(self._low >> 1), self._address.eq(self._address + 1)]
+            m.d.comb += event.valid.eq(self._low[0])
+            with m.If(~self._low[0] | event.ready):
+                m.d.sync += self._low.eq(self._low >> 1)
+                m.d.comb += self._next_word.eq(1)
                 with m.If(self._address[:3] == 7):
                     m.next = "BITMAP"
             with m.Elif(stopped):
-                m.next = "STOPPED"
+                m.next = "DECIDE"
         with m.State("MARK"):
-            m.d.comb += [self.events.valid.eq(1), self.events.payload.kind.eq(self._first)]
-            with m.If(self.events.ready):
+            m.d.comb += [event.valid.eq(1), event.payload.kind.eq(self._first)]
+            with m.If(event.ready):
                 m.next = "REPLY"
             with m.Elif(stopped):
-                m.next = "STOPPED"
-        with m.State("STOPPED"):
-            self._reply(m, LinkStatus.BUSY, tail=1)
-            with m.If(self.refused):
-                self._reply(m, LinkStatus.TIER_LOST)
+                m.next = "DECIDE"
 
-    def _store(self, m, byte):
-        """Append `byte` to the reply."""
-        m.d.comb += [self._sender.write.eq(1), self._sender.data.eq(byte),
-                     self._sender.address.eq(Cat(self._end, self._slot))]
-        m.d.sync += self._end.eq(self._end + 1)
-
-    def _begin_reply(self, m):
+    def _reply(self, m):
         """Number, opcode and status; the number is used up unless it is BUSY."""
         sender, byte = self._sender, self._byte
         with m.State("REPLY"):
             m.d.sync += [self._place.eq(SEQUENCE_ADDRESS), self._fetched.eq(0),
                          self._end.eq(Mux(self._tail, TAIL_ADDRESS + 1, 1))]
             with m.If(~sender.busy | (sender.busy_slot != self._slot)):
-                m.next = "REPLY_SEQUENCE"
-        with m.State("REPLY_SEQUENCE"), m.If(self._fetched):
-            self._store(m, byte)
-            m.d.sync += [self._place.eq(SEQUENCE_ADDRESS + 1), self._fetched.eq(0)]
-            with m.If(self._fresh & (self._status != LinkStatus.BUSY)):
-                m.d.sync += self._expected.eq(byte + 1)
-                with m.If(self._tail):
-                    m.d.sync += self._kept.eq(0)
-                with m.Elif(self._kept != _WINDOW):
-                    m.d.sync += self._kept.eq(self._kept + 1)
-            m.next = "REPLY_OPCODE"
-        with m.State("REPLY_OPCODE"), m.If(self._fetched):
-            self._store(m, byte | 0x80)
-            m.next = "REPLY_STATUS"
-        with m.State("REPLY_STATUS"):
-            self._store(m, self._status)
-            m.next = "END"
-            with m.If(self._status == LinkStatus.SEQUENCE):
+                m.next = "PREFACE"
+        with m.State("PREFACE"), m.If(self._fetched):
+            m.d.sync += [self._place.eq(SEQUENCE_ADDRESS + 1), self._fetched.eq(self._end[1])]
+            m.d.comb += self._stored.eq(1)
+            with m.If(self._end[0] & self._end[1]):
+                self._begin_payload(m)
+            with m.Elif(self._end[0] & self._fresh & (self._status != LinkStatus.BUSY)):
+                m.d.sync += [self._expected.eq(byte + 1),
+                             self._kept.eq(Mux(self._tail, 0, self._kept + ~self._kept[2]))]
+
+    def _begin_payload(self, m):
+        m.next = "END"
+        with m.If(self._status == LinkStatus.SEQUENCE):
+            m.next = "FACTS"
+        with m.Elif(self._status == LinkStatus.OK), m.Switch(self._opcode):
+            with m.Case(Opcode.HELLO, Opcode.STATUS):
                 m.next = "FACTS"
-            with m.Elif(self._status == LinkStatus.OK), m.Switch(self._opcode):
-                with m.Case(Opcode.HELLO, Opcode.STATUS):
-                    m.next = "FACTS"
-                with m.Case(Opcode.READ):
-                    m.next = "READ_LOW"
-                with m.Case(Opcode.OUTPUT):
-                    m.next = "OUTPUT_LOW"
-
-    def _facts(self):
-        """Constant-length payloads, by the low bits of their places in the slot."""
-        words = self._config.fingerprint.to_bytes(4, "little")
-        hello = [PROTOCOL_VERSION, *words, _WINDOW]
-        level = self._buffer.level
-        flags = Cat(self.idle, self.tick_ready, self.refused, self._buffer.full)
-        return hello, [flags, level[:8], level[8:]]
-
-    def _drain(self, m):
-        """Payloads of OUTPUT, and of HELLO, STATUS and SEQUENCE."""
-        buffer = self._buffer
-        with m.State("OUTPUT_LOW"):
-            with m.If((self._left == 0) | ~buffer.available):
-                m.next = "END"
-            with m.Else():
-                self._store(m, buffer.data[:8])
-                m.next = "OUTPUT_HIGH"
-        with m.State("OUTPUT_HIGH"):
-            self._store(m, buffer.data[8:])
-            m.d.comb += buffer.take_stb.eq(1)
-            m.d.sync += self._left.eq(self._left - 1)
-            m.next = "OUTPUT_NEXT"
-        with m.State("OUTPUT_NEXT"):
-            m.next = "OUTPUT_LOW"
-        hello, status = self._facts()
-        with m.State("FACTS"):
-            m.d.comb += buffer.hold.eq(1)
-            with m.If(self._status == LinkStatus.SEQUENCE):
-                self._store(m, self._expected)
-                m.next = "END"
-            with m.Elif(self._opcode == Opcode.HELLO):
-                self._store_fact(m, hello, TAIL_ADDRESS + 4)
-            with m.Else():
-                self._store_fact(m, status, 4)
-
-    def _store_fact(self, m, facts, start):
-        for index, fact in enumerate(facts):
-            with m.If(self._end[:3] == (start + index) % 8):
-                self._store(m, fact)
-        with m.If(self._end[:3] == (start + len(facts) - 1) % 8):
-            m.next = "END"
+            with m.Case(Opcode.READ):
+                m.next = "READ"
+            with m.Case(Opcode.OUTPUT):
+                m.next = "OUTPUT"
 
     def _read(self, m):
-        with m.State("READ_LOW"):
-            m.d.comb += self.request.valid.eq((self._left != 0) & ~self._asked)
-            with m.If(self.request.valid & self.request.ready):
-                m.d.sync += self._asked.eq(1)
-            with m.If(self._left == 0):
+        """Words of READ: the low bytes lie at even places of the reply."""
+        request, response = self.request, self.response
+        with m.State("READ"):
+            with m.If(self._end[0]):
+                m.d.comb += [request.valid.eq(~self._asked), response.ready.eq(1),
+                             self._stored.eq(1), self._next_word.eq(1), self._less.eq(1)]
+                m.d.sync += self._asked.eq(0)
+            with m.Elif(self._left == 0):
                 m.next = "END"
-            with m.Elif(self.response.valid):
-                self._store(m, self.response.payload[:8])
-                m.next = "READ_HIGH"
-        with m.State("READ_HIGH"):
-            self._store(m, self.response.payload[8:])
-            m.d.comb += [self.request.valid.eq(~self._asked), self.response.ready.eq(1)]
-            m.d.sync += [self._asked.eq(0), self._left.eq(self._left - 1),
-                         self._address.eq(self._address + 1)]
-            m.next = "READ_LOW"
+            with m.Else():
+                m.d.comb += [request.valid.eq(~self._asked), self._stored.eq(response.valid)]
+                m.d.sync += self._asked.eq(self._asked | request.ready)
 
-    def _end_reply(self, m):
+    def _drain(self, m):
+        """Words of OUTPUT; facts that answer HELLO, STATUS and a wrong number."""
+        buffer = self._buffer
+        with m.State("OUTPUT"):
+            with m.If(self._end[0]):
+                m.d.comb += [buffer.take_stb.eq(1), self._stored.eq(1), self._less.eq(1)]
+            with m.Elif((self._left == 0) | buffer.empty):
+                m.next = "END"
+            with m.Else():
+                m.d.comb += self._stored.eq(buffer.available)
+        with m.State("FACTS"):
+            m.d.comb += [buffer.hold.eq(1), self._stored.eq(1)]
+            last = Mux(self._tail, (TAIL_ADDRESS + 3 + _HELLO_BYTES) % 8, 3 + _STATUS_BYTES)
+            with m.If((self._status == LinkStatus.SEQUENCE) | (self._end[:3] == last)):
+                m.next = "END"
+
+    def _finish(self, m):
         sender = self._sender
-        m.d.comb += [sender.slot.eq(self._slot), sender.tail.eq(self._tail)]
         with m.State("END"):
-            base = Mux(self._tail, TAIL_ADDRESS, 0)
-            m.d.comb += [sender.write.eq(1), sender.data.eq(self._end),
-                         sender.address.eq(Cat(Const(0, 8) | base, self._slot))]
+            m.d.comb += [sender.write.eq(1),
+                         sender.address[:8].eq(Mux(self._tail, TAIL_ADDRESS, 0))]
             self._release(m)
         with m.State("SEND"), m.If(~sender.busy):
             m.d.comb += sender.start_stb.eq(1)
-            m.next = "COUNT"
+            m.next = "HEADER"
 
     def _release(self, m):
         """Let go of the request and have its reply sent."""
