@@ -262,6 +262,9 @@ def _synth(job: Job) -> dict:
         result = synthesiser.synthesise(
             job.out / "design", job.target, job.out / "synth", seed=_placement_seed(job),
             native=job.options.native_tools, progress=bar, notice=progress.say)
+    if result["fmax_mhz"] < result["clock_mhz"]:
+        progress.say(f"warning: routed for {result['fmax_mhz']:.1f} MHz, but {job.target.name} "
+                     f"supplies {result['clock_mhz']:g} MHz: another --seed may do better")
     with replaced_file(job.out / "synth" / "synth.json") as partial:
         _write_json(partial, {"key": _synth_key(job), **result})
     return result

@@ -58,13 +58,7 @@ def result_rows(result: dict) -> list[tuple[str, str]]:
     """Name and value, for a table: of a whole report its headlines, else of everything in it."""
     if "schema_version" in result:
         return _headlines(result)
-    rows = []
-    for name, value in result.items():
-        if isinstance(value, dict) and name != "network":
-            rows += [(f"{name}: {key}", text) for key, text in _rows(value)]
-        elif value is not None and name != "network":
-            rows.append((name.replace("_", " "), _entry(name, value)))
-    return rows
+    return _rows({name: value for name, value in result.items() if name != "network"})
 
 
 def render_html(report: dict, program: Program, config: HardwareConfig | None, *, target: str,
@@ -126,8 +120,6 @@ def _share(value: float | None) -> str:
 
 
 def _entry(name: str, value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {_entry(key, part)}" for key, part in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(_entry(name, part) for part in value)
     if any(word in name for word in _PERCENTAGES) and isinstance(value, float):
@@ -136,7 +128,15 @@ def _entry(name: str, value: object) -> str:
 
 
 def _rows(block: dict | None) -> list[tuple[str, str]]:
-    return [(name.replace("_", " "), _entry(name, value)) for name, value in (block or {}).items()]
+    """Name and value of what is in `block`, those of inner objects behind the object's name."""
+    rows = []
+    for name, value in (block or {}).items():
+        title = name.replace("_", " ")
+        if isinstance(value, dict):
+            rows += [(f"{title}: {inner}", text) for inner, text in _rows(value)]
+        elif value is not None and value != []:
+            rows.append((title, _entry(name, value)))
+    return rows
 
 
 def _shape(program: Program) -> str:

@@ -195,5 +195,6 @@ def test_other_results_are_shown_whole():
     rows = report.result_rows({"golden": GOLDEN, "samples": 3, "accuracy": 0.5, "none": None,
                                "network": {"name": "x"}})
     assert ("golden: accuracy", "97.50 %") in rows
+    assert ("samples", "3") in rows
     assert ("accuracy", "50.00 %") in rows
     assert all("none" not in name and "network" not in name for name, _ in rows)
