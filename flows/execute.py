@@ -81,7 +81,7 @@ def _run_hardware(job: Job, program: Program, spikes: np.ndarray, on: str, trace
     with simulating():
         result, _ = run_rtl(program, config, spikes, build_dir=_BUILD, netlist=on == "netlist",
                             trace=traced, workers=job.options.workers, waves=job.options.waves,
-                            progress=bar)
+                            progress=bar, notice=progress.say)
     return result
 
 

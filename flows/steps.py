@@ -247,7 +247,8 @@ def _verify(job: Job, program: Program) -> dict:
     with simulating(), progress.step(f"simulating {samples} samples on the {on}") as bar:
         result = verifier.verify(program, job.target.config, data.encoded(program, 0, samples),
                                  labels, folder, workers=job.options.workers,
-                                 waves=job.options.waves, netlist=on == "netlist", progress=bar)
+                                 waves=job.options.waves, netlist=on == "netlist", progress=bar,
+                                 notice=progress.say)
     with replaced_file(folder / "verify.json") as partial:
         _write_json(partial, {"key": _verify_key(job), **result})
     return result

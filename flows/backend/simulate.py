@@ -245,8 +245,8 @@ def _answer(process: subprocess.Popen) -> pathlib.Path:
 
 def run_rtl(program: Program, config: HardwareConfig, spikes: np.ndarray, *,
             build_dir: pathlib.Path, netlist: bool = False, trace: bool = False,
-            workers: int = 2, waves: bool = False,
-            progress: Reporter | None = None) -> tuple[Trace, dict]:
+            workers: int = 2, waves: bool = False, progress: Reporter | None = None,
+            notice: tools.Notice | None = None) -> tuple[Trace, dict]:
     """Build the device and run every sample of `spikes` on it; see :meth:`Simulation.run`.
 
     Parameters
@@ -259,8 +259,10 @@ def run_rtl(program: Program, config: HardwareConfig, spikes: np.ndarray, *,
         Simulate the iCE40 netlist after synthesis.
     waves : bool
         Leave ``build_dir/waves.vcd`` of the first sample.
+    notice : callable, optional
+        Called with a sentence when a first call takes long.
     """
-    simulation = Simulation.of(config, build_dir, netlist=netlist)
+    simulation = Simulation.of(config, build_dir, netlist=netlist, notice=notice)
     result = simulation.run(program, spikes, trace=trace, workers=workers, progress=progress)
     if waves:
         simulation.record(program, spikes[0], 0, spikes.shape[1], build_dir / "waves.vcd")

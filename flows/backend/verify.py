@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import time
+from collections.abc import Callable
 
 import numpy as np
 
@@ -25,7 +26,8 @@ Mismatch = dict[str, object]
 
 def verify(program: Program, config: HardwareConfig, spikes: np.ndarray,
            labels: np.ndarray | None, out: pathlib.Path, *, workers: int = 2, waves: bool = False,
-           netlist: bool = False, progress: Reporter | None = None) -> dict:
+           netlist: bool = False, progress: Reporter | None = None,
+           notice: Callable[[str], None] | None = None) -> dict:
     """Run `spikes` on the simulated device and compare with the golden model.
 
     Every layer reports. Compared are the spikes of every neuron in every timestep and all
@@ -42,7 +44,7 @@ def verify(program: Program, config: HardwareConfig, spikes: np.ndarray,
         For the accuracy of the hardware.
     out : pathlib.Path
         Existing folder; finished samples are kept in it, so that an interrupted run goes on.
-    workers, netlist, progress
+    workers, netlist, progress, notice
         See :func:`lamina.flows.backend.simulate.run_rtl`.
     waves : bool
         Leave the waves of the first sample in ``out/waves.vcd``.
@@ -64,7 +66,7 @@ def verify(program: Program, config: HardwareConfig, spikes: np.ndarray,
     """
     start = time.perf_counter()
     program = all_reporting(program)
-    simulation = Simulation.of(config, out / "simulation", netlist=netlist)
+    simulation = Simulation.of(config, out / "simulation", netlist=netlist, notice=notice)
     got, figures = simulation.run(program, spikes, workers=workers, progress=progress)
     expected = run(program, spikes, config.tiers, trace=True)
     wrong = mismatches(program, expected, got)

@@ -111,5 +111,5 @@ def test_an_interrupted_flow_goes_on(report, folder):
     assert process.returncode == 130
     assert told.endswith("lamina: interrupted; nothing half-written is left, the same command "
                          "goes on\n")
-    assert not [path for path in out.rglob("*.partial")]
+    assert not list(out.rglob("*.partial"))
     assert lasting(flow(out)) == lasting(report)
