@@ -197,23 +197,18 @@ def _follow(graph: _Graph, start: Node, end: Node) -> list[Node]:
     for source, target in sorted(graph.edges):
         after.setdefault(source, []).append(target)
         before.setdefault(target, []).append(source)
-    chain, seen = [start], {start.path}
+    chain = [start]
     while chain[-1] is not end:
         node = chain[-1]
         targets = after.get(node.path, [])
         if not targets:
             raise node.refuse("leads nowhere, every path must end in the Output node")
-        for target in targets:
-            if target in seen:
-                raise node.refuse(f"its edge to {target} closes a cycle; recurrence is not "
-                                  f"supported yet")
         if len(targets) > 1:
-            raise _fork(graph, node, targets, after)
+            raise node.refuse(f"branches to {', '.join(targets)}; only chains are supported yet")
         sources = before[targets[0]]
         if len(sources) > 1:
             raise _join(graph, targets[0], sources, after)
         chain.append(graph.nodes[targets[0]])
-        seen.add(targets[0])
     return chain
 
 
@@ -227,13 +222,6 @@ def _reaches(source: str, goal: str, after: dict[str, list[str]]) -> bool:
             seen.add(path)
             queue += after.get(path, [])
     return False
-
-
-def _fork(graph: _Graph, node: Node, targets: list[str], after: dict) -> UserError:
-    if any(_reaches(target, node.path, after) for target in targets):
-        return node.refuse(f"lies on a cycle (through {', '.join(targets)}); recurrence is not "
-                           f"supported yet")
-    return node.refuse(f"branches to {', '.join(targets)}; only chains are supported yet")
 
 
 def _join(graph: _Graph, path: str, sources: list[str], after: dict) -> UserError:
