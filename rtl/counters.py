@@ -22,14 +22,15 @@ class Counters(wiring.Component):
     Parameters
     ----------
     most : sequence of int
-        Largest increment per cycle of each counter, at least 1; 2..64 counters.
+        Largest increment per cycle of each counter, 1..65535 / (4 * n + 4); n = 2..64 counters.
 
     Members
     -------
     add0, add1, ... : In
         Increment of each counter in this cycle.
     zero_stb : In(1)
-        Set all to 0; takes a round, increments of that time are lost. Also done after reset.
+        Set all to 0; takes three rounds at most, increments of that time are lost. Also done after
+        reset.
     read : In(1)
         Fetch counter ``index``.
     index : In
@@ -44,8 +45,10 @@ class Counters(wiring.Component):
     def __init__(self, most: Sequence[int]):
         if not 2 <= len(most) <= 64:
             raise ValueError(f"number of counters must be in 2..64, not {len(most)}")
-        if min(most) < 1:
-            raise ValueError(f"most must be at least 1, not {min(most)}")
+        limit = 65535 // self._span(len(most))
+        for value in most:
+            if not 1 <= value <= limit:
+                raise ValueError(f"most must be in 1..{limit}, not {value}")
         self._most = tuple(most)
         members = {f"add{k}": In(m.bit_length()) for k, m in enumerate(most)}
         super().__init__(members | {
@@ -97,14 +100,16 @@ class Counters(wiring.Component):
         self._serve(m, index, phase, turn, write.data)
         return m
 
+    @staticmethod
+    def _span(counters: int) -> int:
+        """Cycles that a short count must hold: a round, and a visit more."""
+        return 4 * counters + 4
+
     def _count(self, m, index, zero):
         """Short counts, long enough for a round; returns the one visited, and its width as mask."""
-        rounds = 4 * len(self._most) + 4
         shorts = []
         for position, most in enumerate(self._most):
-            bits = (most * rounds).bit_length()
-            if bits > 16:
-                raise ValueError(f"most must be below {65536 // rounds}, not {most}")
+            bits = (most * self._span(len(self._most))).bit_length()
             short = Signal(bits, name=f"short{position}")
             with m.If(zero):
                 m.d.sync += short.eq(0)

@@ -1,0 +1,151 @@
+"""Bench of the counters: sums of increments modulo 2**32.
+
+``LAMINA_MOST`` holds the largest increment of each counter as a JSON list.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+
+import cocotb
+import numpy as np
+from cocotb.triggers import Timer
+
+from lamina.tb.ports import Ports
+
+MOST = json.loads(os.environ["LAMINA_MOST"])
+COUNT = len(MOST)
+ROUND = 4 * COUNT
+NS_PER_CYCLE = 10
+NAMES = [f"add{k}" for k in range(COUNT)]
+
+
+class Totals:
+    """Counts, and remembers what it counted."""
+
+    def __init__(self, dut):
+        self.ports = Ports(dut, *NAMES, "zero_stb", "read", "index")
+        self.totals = [0] * COUNT
+        self._rng = np.random.default_rng(cocotb.RANDOM_SEED)
+
+    async def start(self) -> None:
+        """Reset, then wait until all are zero."""
+        await self.ports.start()
+        await self.idle(3 * ROUND)
+
+    async def idle(self, cycles: int) -> None:
+        """Count nothing for a while."""
+        for _ in range(cycles):
+            await self.ports.cycle()
+
+    async def count(self, activity: float = 1.0, **values: int) -> None:
+        """One cycle with random increments, the largest ones often."""
+        adds = {}
+        for position, (name, most) in enumerate(zip(NAMES, MOST, strict=True)):
+            add = most if self._rng.random() < 0.5 else int(self._rng.integers(most + 1))
+            adds[name] = add if self._rng.random() < activity else 0
+            self.totals[position] += adds[name]
+        await self.ports.cycle(**adds, **values)
+
+    async def read(self, index: int, *, activity: float = 0.0) -> int:
+        """One counter; counting goes on with `activity` until it is ready."""
+        waited = 0
+        await self.count(activity, read=1, index=index)
+        while not self.ports.read("ready"):
+            waited += 1
+            assert waited <= 2 * ROUND
+            await self.count(activity, read=1, index=index)
+        low = self.ports.read("low")
+        for _ in range(3):
+            await self.count(activity)
+            assert not self.ports.read("ready")
+        return low | self.ports.read("high") << 16
+
+    async def check(self) -> None:
+        """Every counter, exactly, once nothing was counted for a round."""
+        await self.idle(ROUND)
+        got = [await self.read(index) for index in range(COUNT)]
+        assert got == [total % (1 << 32) for total in self.totals]
+
+
+async def started(dut) -> Totals:
+    totals = Totals(dut)
+    await totals.start()
+    return totals
+
+
+@cocotb.test(timeout_time=4, timeout_unit="ms")
+async def nothing_and_single_increments(dut):
+    """Zero after reset; one increment in every phase of a round reaches its counter alone."""
+    totals = await started(dut)
+    await totals.check()
+    for phase in range(ROUND + 1):
+        index = phase % COUNT
+        await totals.ports.cycle(**{NAMES[index]: 1})
+        totals.totals[index] += 1
+        await totals.idle(phase % 5)
+    await totals.check()
+
+
+@cocotb.test(timeout_time=4, timeout_unit="ms")
+async def largest_increments_carry_into_the_high_word(dut):
+    """All counters at their largest in every cycle, for thousands of cycles."""
+    totals = await started(dut)
+    cycles = 0
+    while min(totals.totals[index] for index in range(COUNT) if MOST[index] > 8) < 3 << 16:
+        cycles += 1
+        await totals.ports.cycle(**dict(zip(NAMES, MOST, strict=True)))
+        totals.totals = [total + most
+                         for total, most in zip(totals.totals, MOST, strict=True)]
+    assert cycles > 2 * ROUND
+    await totals.check()
+
+
+@cocotb.test(timeout_time=4, timeout_unit="ms")
+async def random_increments_agree(dut):
+    """Busy and quiet stretches; a value read meanwhile holds all that came before the request."""
+    totals = await started(dut)
+    for activity in (0.02, 0.5, 1.0):
+        for index in range(COUNT):
+            for _ in range(ROUND // 2 + index):
+                await totals.count(activity)
+            before = totals.totals[index]
+            got = await totals.read(index, activity=activity)
+            assert before <= got <= totals.totals[index]
+        await totals.check()
+    assert min(totals.totals) > 0
+
+
+@cocotb.test(timeout_time=4, timeout_unit="ms")
+async def zeroing_forgets_everything(dut):
+    """Low and high words of all counters, also of those counted in the meantime."""
+    totals = await started(dut)
+    for _ in range(70):
+        for _ in range(ROUND):
+            await totals.count()
+        if max(totals.totals) >> 16:
+            break
+    await totals.count(zero_stb=1)
+    for _ in range(ROUND):
+        await totals.count()
+    await totals.idle(2 * ROUND)
+    totals.totals = [0] * COUNT
+    await totals.check()
+    for _ in range(ROUND):
+        await totals.count(0.5)
+    await totals.check()
+
+
+@cocotb.test(timeout_time=40, timeout_unit="ms")
+async def counters_wrap_at_32_bits(dut):
+    """The fastest counter passes 2**32 and starts again."""
+    totals = await started(dut)
+    index = int(np.argmax(MOST))
+    cycles = (1 << 32) // MOST[index] + 3
+    await totals.ports.cycle(**{NAMES[index]: MOST[index]})
+    await Timer(cycles * NS_PER_CYCLE - NS_PER_CYCLE // 2, unit="ns")
+    await totals.ports.cycle()
+    totals.totals[index] = cycles * MOST[index]
+    assert totals.totals[index] > 1 << 32
+    await totals.check()

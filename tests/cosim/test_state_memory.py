@@ -1,0 +1,38 @@
+"""The generated state memory against an array, and mutants of it."""
+
+import pytest
+
+from lamina.models.config import HardwareConfig
+from lamina.rtl import lanes
+from lamina.tb.runner import run_bench
+
+BENCH = "lamina.tb.bench_state_memory"
+CONFIGS = {
+    "odd": HardwareConfig(lanes=4, tiers=(4, 4), axons=32, groups=2, decay_bits=13,
+                          state_bits=9, acc_bits=12),
+    "wide": HardwareConfig(lanes=16, axons=64, groups=4, state_bits=20, acc_bits=24),
+}
+MUTANTS = {
+    "writes every lane": ("write.en.eq(self.write_lanes)",
+                          "write.en.eq(self.write_lanes.any().replicate(self._config.lanes))"),
+    "shifts by a bit too few": ("word >> config.slot_bits", "word >> config.slot_bits - 1"),
+    "reads where it writes": ("read.addr.eq(self.address)", "read.addr.eq(self.write_address)"),
+}
+
+
+def bench(module, config, verilog, build_dir):
+    source = verilog(module.StateMemory(config), "state_memory")
+    run_bench(BENCH, "state_memory", [source], build_dir,
+              environment={"LAMINA_CONFIG": config.to_json()})
+
+
+@pytest.mark.parametrize("shape", ["odd", pytest.param("wide", marks=pytest.mark.long)])
+def test_state_memory(shape, verilog, build_dir):
+    bench(lanes, CONFIGS[shape], verilog, build_dir)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", MUTANTS)
+def test_mutants_die(name, verilog, build_dir, mutant, killed):
+    with killed:
+        bench(mutant(lanes, *MUTANTS[name]), CONFIGS["odd"], verilog, build_dir)
