@@ -176,11 +176,13 @@ def check_fit(program: Program, config: HardwareConfig, targets: Sized = ()) -> 
     short = program.misfits(config)
     if not short:
         return
-    fitting = [(other.lanes * other.weight_words * other.weight_bits, name)
-               for name, other in targets if _would_do(program, other)]
+    targets = list(targets)
+    name = next((name for name, other in targets if other == config), config.name)
+    fitting = [(other.lanes * other.weight_words * other.weight_bits, other_name)
+               for other_name, other in targets if _would_do(program, other)]
     advice = (f"the smallest target that would do is {min(fitting)[1]}" if fitting
               else "no known target would do")
-    raise FitError(f"{program.name} does not fit {config.name}: {'; '.join(short)}; {advice}")
+    raise FitError(f"{program.name} does not fit {name}: {'; '.join(short)}; {advice}")
 
 
 def _would_do(program: Program, config: HardwareConfig) -> bool:

@@ -193,7 +193,8 @@ def discretise(file: pathlib.Path, neurons: list[NeuronNode], *, dt: float | Non
     An option wins over the metadata, the metadata over what the parameters give away; every
     assumption names the loser too. The evidence known: snnTorch (dt = 1e-4 s, r = tau/dt,
     subtraction one step late), Norse (dt = 1e-3 s, r = 1), spikingjelly's IF (r = 1/dt, ``>=``),
-    any other common tau/r or 1/r (inputs act unscaled).
+    any other common tau/r or 1/r (inputs act unscaled). snnTorch's ``zero`` clears the membrane one
+    step late and holds it a step, which no rule here does yet.
 
     Parameters
     ----------

@@ -56,7 +56,7 @@ def test_sixteen_bits_need_no_hardware(small_net, refused):
 def test_the_smallest_fitting_target_is_named(small_net, refused):
     tight = dataclasses.replace(CONFIG, lanes=4, groups=2)
     targets = [("big", HardwareConfig()), ("middle", CONFIG), ("tight", tight)]
-    with refused("net does not fit lamina: needs 3 neuron groups, has 2; "
+    with refused("net does not fit tight: needs 3 neuron groups, has 2; "
                  "the smallest target that would do is middle"):
         compile_network(small_net, CompileOptions(), tight, targets)
 
