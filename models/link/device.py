@@ -332,7 +332,7 @@ class GoldenDevice:
         return (space, address) if space in spaces and address < 1 << 20 else None
 
     def _write(self, payload: bytes) -> LinkStatus:
-        if len(payload) < 6 or len(payload) % 2 or self._place(payload) is None:
+        if len(payload) < 4 or len(payload) % 2 or self._place(payload) is None:
             return LinkStatus.RANGE
         space, address = self._place(payload)
         for offset, word in enumerate(np.frombuffer(payload[4:], dtype="<u2").tolist()):

@@ -45,15 +45,15 @@ class OutputBuffer(wiring.Component):
     -------
     i : In(stream of output_layout)
     available : Out(1)
-        ``data`` is the oldest word.
+        ``data`` is the oldest word; low for a cycle after ``take_stb``.
     empty : Out(1)
-        No word waits.
+        No word waited one cycle before.
     data : Out(16)
         Kind in bits 15..14, neuron in bits 13..0.
     take_stb : In(1)
         Drop the oldest word; only while ``available``.
     level : Out(log2(output_words) + 1)
-        Words that wait.
+        Words that waited one cycle before.
     full : Out(1)
         As many as there is room for.
     hold : In(1)
@@ -82,17 +82,19 @@ class OutputBuffer(wiring.Component):
         write, read = memory.write_port(), memory.read_port()
         head, tail = Signal.like(self.level), Signal.like(self.level)
         event = self.i.payload
+        empty = Signal(name="empty_now")
+        meets, laps = head[:-1] == tail[:-1], head[-1] ^ tail[-1]
         m.d.comb += [
-            self.level.eq(head - tail),
-            self.empty.eq(head == tail),
-            self.full.eq(self.level[-1]),
+            empty.eq(meets & ~laps),
+            self.full.eq(meets & laps),
             self.i.ready.eq(~self.full & ~self.hold),
             write.addr.eq(head), write.en.eq(self.i.valid & self.i.ready),
             write.data.eq(Cat(event.neuron, Const(0, 14 - len(event.neuron)), event.kind)),
             read.addr.eq(tail), self.data.eq(read.data),
         ]
         m.d.sync += [head.eq(head + write.en), tail.eq(tail + self.take_stb),
-                     self.available.eq(~self.empty & ~self.take_stb)]
+                     self.level.eq(head - tail),
+                     self.available.eq(~empty & ~self.take_stb), self.empty.eq(empty)]
         return m
 
 
@@ -188,7 +190,7 @@ class HostLink(wiring.Component):
         return m
 
     def _count(self, m):
-        """Address and number of what is left: loaded bytewise, or counted.
+        """Address and number of what is left: loaded bytewise, or counted; `_spent` is one late.
 
         The condition of the load is the second operand of the adder, so that load and sum share the
         lookup table of a bit.
@@ -201,7 +203,8 @@ class HostLink(wiring.Component):
         for position, load in enumerate(self._loads):
             bits = slice(8 * position, min(8 * position + 8, 20))
             m.d.sync += self._address[bits].eq(Mux(load, self._byte, total[bits]))
-        self._load, self._less = Signal(), Signal()
+        self._load, self._less, self._spent = Signal(), Signal(), Signal()
+        m.d.sync += self._spent.eq(self._left == 0)
         with m.If(self._load | self._less | self._step):
             m.d.sync += self._left.eq(Mux(self._load, self._byte,
                                           self._left + (~self._load).replicate(8)))
@@ -272,7 +275,7 @@ class HostLink(wiring.Component):
             with m.Elif(self._fresh & self._known & (self._opcode != Opcode.STATUS)):
                 m.next = "ARGUMENTS"
         with m.State("ARGUMENTS"):
-            with m.If(self._left == 0):
+            with m.If(self._spent):
                 m.d.sync += self._wrong.eq(1)
                 m.next = "DECIDE"
             with m.Elif(self._fetched):
@@ -317,9 +320,9 @@ class HostLink(wiring.Component):
         m.d.comb += wrong.eq(self._wrong)
         with m.Switch(opcode):
             with m.Case(Opcode.HELLO, Opcode.STATUS):
-                m.d.comb += wrong.eq(left != 0)
+                m.d.comb += wrong.eq(~self._spent)
             with m.Case(Opcode.WRITE):
-                m.d.comb += [wrong.eq(self._wrong | left[0] | (left == 0)), busy.eq(away)]
+                m.d.comb += [wrong.eq(self._wrong | left[0]), busy.eq(away)]
             with m.Case(Opcode.READ):
                 m.d.comb += busy.eq(away)
             with m.Case(Opcode.EVENTS):
@@ -351,7 +354,7 @@ class HostLink(wiring.Component):
     def _write(self, m):
         """Words of WRITE: the low bytes lie at even places."""
         with m.State("WRITE"):
-            with m.If(self._left == 0):
+            with m.If(self._spent):
                 m.next = "REPLY"
             with m.Elif(~self._place[0]):
                 m.d.comb += self._step.eq(self._fetched)
@@ -366,7 +369,7 @@ class HostLink(wiring.Component):
         event = self.events
         with m.State("BITMAP"):
             m.d.sync += self._low.eq(self._byte)
-            with m.If(self._left == 0):
+            with m.If(self._spent):
                 m.next = "REPLY"
                 with m.If(self._first != 0):
                     m.next = "MARK"
@@ -427,12 +430,13 @@ class HostLink(wiring.Component):
         with m.State("READ"):
             with m.If(self._end[0]):
                 m.d.comb += [request.valid.eq(~self._asked), response.ready.eq(1),
-                             self._stored.eq(1), self._next_word.eq(1), self._less.eq(1)]
+                             self._stored.eq(1), self._next_word.eq(1)]
                 m.d.sync += self._asked.eq(0)
-            with m.Elif(self._left == 0):
+            with m.Elif(self._spent):
                 m.next = "END"
             with m.Else():
-                m.d.comb += [request.valid.eq(~self._asked), self._stored.eq(response.valid)]
+                m.d.comb += [request.valid.eq(~self._asked), self._stored.eq(response.valid),
+                             self._less.eq(response.valid)]
                 m.d.sync += self._asked.eq(self._asked | request.ready)
 
     def _drain(self, m):
@@ -440,11 +444,12 @@ class HostLink(wiring.Component):
         buffer = self._buffer
         with m.State("OUTPUT"):
             with m.If(self._end[0]):
-                m.d.comb += [buffer.take_stb.eq(1), self._stored.eq(1), self._less.eq(1)]
-            with m.Elif((self._left == 0) | buffer.empty):
+                m.d.comb += [buffer.take_stb.eq(1), self._stored.eq(1)]
+            with m.Elif(self._spent | buffer.empty):
                 m.next = "END"
             with m.Else():
-                m.d.comb += self._stored.eq(buffer.available)
+                m.d.comb += [self._stored.eq(buffer.available),
+                             self._less.eq(buffer.available)]
         with m.State("FACTS"):
             m.d.comb += [buffer.hold.eq(1), self._stored.eq(1)]
             last = Mux(self._tail, (TAIL_ADDRESS + 3 + _HELLO_BYTES) % 8, 3 + _STATUS_BYTES)
