@@ -14,6 +14,7 @@ import numpy as np
 from cocotb.triggers import ClockCycles, FallingEdge, ReadOnly
 
 from lamina.models.config import (
+    Counter,
     DescriptorField,
     EventKind,
     HardwareConfig,
@@ -21,6 +22,7 @@ from lamina.models.config import (
     ResetRule,
     Space,
 )
+from lamina.models.cost import sample_cycles
 from lamina.models.image import group_counts, memory_image
 from lamina.models.network import run, sops_per_sample
 from lamina.models.program import Layer, Program
@@ -341,6 +343,25 @@ async def strange_axons_are_dropped_and_equal_ones_merge(dut):
     assert (await port.membranes(program))[0].tolist() == [5, 5, 5]
     counted = await port.counters()
     assert (counted["dropped"], counted["sops"]) == (2, 15)
+
+
+@cocotb.test(timeout_time=20, timeout_unit="ms")
+async def cycles_are_those_of_the_cost_model(dut):
+    """Without stalls a sample takes as long as predicted, to the cycle."""
+    rng = np.random.default_rng([cocotb.RANDOM_SEED, 7])
+    port = await started(dut)
+    for _ in range(PROGRAMS):
+        program = random_program(rng, CONFIG)
+        await port.load(program)
+        for sample in random_spikes(rng, program, 2):
+            trace = golden(program, sample[None])
+            before = await port.counter(Counter.CYCLES)
+            port.send_sample(sample, rng)
+            await port.closing(EventKind.TICK, len(sample))
+            cycles = await port.counter(Counter.CYCLES) - before
+            fired = [layer[0] for layer in trace.layer_spikes]
+            assert cycles == sample_cycles(program, CONFIG, sample, fired).cycles
+            await port.clear()
 
 
 @cocotb.test(timeout_time=8, timeout_unit="ms")

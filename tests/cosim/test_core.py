@@ -1,8 +1,9 @@
-"""The generated core against the golden network, in several shapes."""
+"""The generated core against the golden network, in several shapes, and mutants of it."""
 
 import pytest
 
 from lamina.models.config import HardwareConfig
+from lamina.rtl import access, core, scheduler, sequencer
 from lamina.rtl.core import Core
 from lamina.tb.runner import run_bench
 
@@ -15,12 +16,64 @@ CONFIGS = {
     "wide": HardwareConfig(
         lanes=16, tiers=(8, 4, 4), weight_words=256, axons=64, groups=4, decay_bits=16,
         state_bits=20, acc_bits=26),
+    "one tier": HardwareConfig(
+        lanes=4, tiers=(2,), weight_words=128, axons=16, groups=4, layers=2, decay_bits=8,
+        state_bits=8, acc_bits=13),
+}
+MUTANTS = {
+    "last group uses all lanes": (
+        sequencer, "self.enabled.eq(Mux(last[\"final\"], last_mask,", "self.enabled.eq(Mux(0, 0,"),
+    "threshold in unused lanes": (
+        sequencer, "self.finishing.eq(Mux(threshold | final[5],", "self.finishing.eq(Mux(0,"),
+    "no place asked for": (
+        sequencer, "((spacing == 0) & (self.free | ~reporting))", "(spacing == 0)"),
+    "groups too close": (sequencer, "spacing.eq(2)", "spacing.eq(0)"),
+    "weight base stays": (sequencer, "base.eq(base + job.axons)", "base.eq(base)"),
+    "delayed order for all rules": (
+        sequencer, "delayed = job.rule == ResetRule.SUBTRACT_DELAYED", "delayed = job.rule != 3"),
+    "scan one word less": (
+        scheduler, "(self.job.axons + (config.lanes - 1)) >> lane_bits",
+        "self.job.axons >> lane_bits"),
+    "membranes survive a CLEAR": (
+        scheduler, "m.d.comb += [self.clearing.eq(1),", "m.d.comb += [self.clearing.eq(0),"),
+    "CLEAR does not wait": (
+        scheduler, "self.closed & self.clear & ~self.job_valid & self.drained",
+        "self.closed & self.clear & ~self.job_valid"),
+    "one spike list": (scheduler, "self.job.tag.eq(~self.job.tag)", "self.job.tag.eq(0)"),
+    "a lost tier is not noticed": (
+        access, "self.refused.eq((lost & ~self.gated).any())", "self.refused.eq(0)"),
+    "modes change at once": (access, "with m.If(self.between & self.idle):", "with m.If(1):"),
+    "memories served while busy": (access, "(is_register | self.idle)", "1"),
+    "both sources are the bitmap": (core, "Mux(job.internal, scan.data, buffer.word)",
+                                    "buffer.word"),
+    "reset leaves a bitmap": (core, "buffer.erase_all.eq(scheduler.resetting)",
+                              "buffer.erase_all.eq(0)"),
+    "silent layers report": (core, "sequencer.store & sequencer.report", "sequencer.store"),
 }
 
 
-@pytest.mark.parametrize("shape", CONFIGS)
-def test_core(shape, verilog, build_dir):
-    config = CONFIGS[shape]
+def bench(config, verilog, build_dir):
     source = verilog(Core(config), "lamina_core")
     run_bench(BENCH, "lamina_core", [source], build_dir,
               environment={"LAMINA_CONFIG": config.to_json()})
+
+
+@pytest.mark.parametrize("shape", [
+    "even", "uneven", pytest.param("wide", marks=pytest.mark.long),
+    pytest.param("one tier", marks=pytest.mark.long)])
+def test_core(shape, verilog, build_dir):
+    bench(CONFIGS[shape], verilog, build_dir)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", MUTANTS)
+def test_mutants_die(name, verilog, build_dir, mutant, killed, monkeypatch):
+    module, old, new = MUTANTS[name]
+    changed = mutant(module, old, new)
+    for block in ("Sequencer", "Scheduler", "HostAccess"):
+        if module is not core and hasattr(changed, block):
+            monkeypatch.setattr(core, block, getattr(changed, block))
+    if module is core:
+        monkeypatch.setitem(globals(), "Core", changed.Core)
+    with killed:
+        bench(CONFIGS["uneven"], verilog, build_dir)
