@@ -14,6 +14,7 @@ __all__ = [
     "COUNTERS",
     "MAX_PAYLOAD_BYTES",
     "PROTOCOL_VERSION",
+    "SPRAM_WORDS",
     "Counter",
     "DescriptorField",
     "EventKind",
@@ -28,6 +29,8 @@ __all__ = [
 
 BANKS = ("inferred", "spram", "behavioural")
 PROTOCOL_VERSION = 1
+SPRAM_WORDS = 16384
+"""Depth of one SB_SPRAM256KA [word]."""
 MAX_PAYLOAD_BYTES = 252
 """Payload of one host frame [byte]: 256 less sequence number, opcode and CRC."""
 
@@ -165,7 +168,7 @@ class HardwareConfig:
     bank : str
         ``inferred``, ``spram`` (``lanes * bits`` must be 16 in every tier) or ``behavioural``.
     weight_words : int
-        Words in every tier, 16..65536.
+        Words in every tier, 16..65536 (SPRAM: at most 16384).
     axons : int
         Largest number of input lines of a layer, a power of two, 16..16384 and >= ``2 * lanes``.
     groups : int
@@ -200,8 +203,8 @@ class HardwareConfig:
             raise ValueError(f"name must be a Verilog identifier, not {self.name!r}")
         check_int("lanes", self.lanes, 4, 128)
         check_one_of("bank", self.bank, BANKS)
-        self._check_tiers()
         check_int("weight_words", self.weight_words, 16, 65536)
+        self._check_tiers()
         check_int("axons", self.axons, max(16, 2 * self.lanes), 16384)
         check_int("groups", self.groups, 2, 1024)
         check_int("layers", self.layers, 1, 16)
@@ -228,6 +231,9 @@ class HardwareConfig:
         if self.bank == "spram" and any(self.lanes * bits != 16 for bits in self.tiers):
             raise ValueError("tiers must hold lanes * bits = 16 bits each in SPRAM banks, "
                              f"not {self.tiers} with {self.lanes} lanes")
+        if self.bank == "spram" and self.weight_words > SPRAM_WORDS:
+            raise ValueError(f"weight_words must be at most {SPRAM_WORDS} in SPRAM banks, "
+                             f"not {self.weight_words}")
 
     @property
     def weight_bits(self) -> int:

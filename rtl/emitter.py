@@ -16,7 +16,7 @@ class Emitter(wiring.Component):
     """Queue of two masks; each leaves as its SPIKEs, lowest lane first, then a TICK or CLEAR.
 
     One event per cycle. A mask without events costs one cycle. Back-pressure fills the queue, the
-    core asks ``free`` before it lets a group finish.
+    core asks ``free`` before it lets a group finish. Golden: :func:`lamina.models.emitter.emit`.
 
     Parameters
     ----------

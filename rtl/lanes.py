@@ -86,8 +86,8 @@ class Lanes(wiring.Component):
 
     ``u = (v * D) >> F``; ``x = u + w1 + w2 ...``; then on the finished sum ``a = x + bias``
     (``- p * r`` when delayed), ``spike = a >= theta``, reset, saturation to ``state_bits``. Sums
-    are modulo ``2**acc_bits``. One accumulation per cycle; the finishing steps of a group overlap with
-    the accumulation of the next. Golden: :func:`lamina.models.neuron.lif_step`.
+    are modulo ``2**acc_bits``. One accumulation per cycle; the finishing steps of a group overlap
+    with the accumulation of the next. Golden: :func:`lamina.models.neuron.lif_step`.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ class Lanes(wiring.Component):
     spikes : Out(lanes)
         From the cycle after THETA.
     store : In(1)
-        The group is stored in this cycle, between its last step and the next BIAS.
+        The group is stored in this cycle: after its last step, with the next BIAS at the latest.
     membranes : Out(array of signed(state_bits))
         Saturated; zero without ``store``.
     """

@@ -87,7 +87,7 @@ class WeightMemory(wiring.Component):
         Read ``address`` in every tier that is not gated.
     address : In(log2(weight_words))
     gated : In(tiers)
-        Bit k: tier k (0 most significant) is not accessed.
+        Bit k: tier k (0 most significant) is not accessed. Stable from an access to its weights.
     fill_mid : In(1)
         Fill of gated tiers: 10..0 rather than 0.
     weights : Out(array of signed(weight_bits))
