@@ -14,6 +14,7 @@ import math
 import os
 import pathlib
 import sys
+import warnings
 
 import rich.console
 import rich.table
@@ -81,6 +82,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _fail(message: str, status: int) -> int:
+    """Print the one line; what is left half-used does not warn when the process ends."""
+    warnings.simplefilter("ignore")
     print(f"lamina: {message}", file=sys.stderr)
     return status
 
