@@ -19,7 +19,7 @@ class HostAccess(wiring.Component):
     """Serve one request after the other; memories only while ``idle``.
 
     A write takes 2 cycles (the last chunk of a wide word commits it), a register or weight read 4,
-    a state read ``lanes + 5`` at most, a counter read up to two counter rounds.
+    a state read ``lanes + 5`` at most, a counter read one counter round more.
 
     Parameters
     ----------

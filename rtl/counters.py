@@ -16,7 +16,7 @@ class Counters(wiring.Component):
     """32-bit counters that share one adder.
 
     Every counter is visited once per round of ``4 * n`` cycles; what came since is added to its low
-    word, the carry to its high word. A value read is exact once nothing was counted for a round.
+    word, the carry to its high word. A value read holds every increment before its ``ready``.
     Golden: the sum of the increments modulo 2**32.
 
     Parameters
@@ -35,8 +35,7 @@ class Counters(wiring.Component):
         Fetch counter ``index``.
     index : In
     ready : Out(1)
-        One cycle, at most two rounds after ``read`` rose (hold it until then): ``low`` holds all
-        increments made before the request.
+        One cycle, at most one round after ``read`` rose (hold it until then).
     low, high : Out(16)
         Low word while ``ready``; the high word of the same count from 3 cycles later until the next
         read.
@@ -97,7 +96,7 @@ class Counters(wiring.Component):
             write.en.eq(phase[0]),
             write.data.eq(Mux(zeroing.any(), 0, added[:16])),
         ]
-        self._serve(m, index, phase, turn, write.data)
+        self._serve(m, index, phase, write.data)
         return m
 
     @staticmethod
@@ -120,18 +119,13 @@ class Counters(wiring.Component):
         masks = Array(Const((1 << len(short)) - 1, widest) for short in shorts)
         return Array(shorts)[index], masks[index]
 
-    def _serve(self, m, index, phase, turn, written):
-        """Hand over the wanted counter in the first whole round after the request."""
-        fresh = Signal()
+    def _serve(self, m, index, phase, written):
+        """Hand over the wanted counter when it is visited."""
         following = Signal()
         m.d.comb += [
             self.low.eq(written),
-            self.ready.eq(self.read & fresh & (index == self.index) & (phase == 1)),
+            self.ready.eq(self.read & (index == self.index) & (phase == 1)),
         ]
-        with m.If(~self.read | self.ready):
-            m.d.sync += fresh.eq(0)
-        with m.Elif(turn):
-            m.d.sync += fresh.eq(1)
         with m.If(self.ready):
             m.d.sync += following.eq(1)
         with m.Elif(following & (phase == 3)):

