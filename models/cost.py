@@ -133,7 +133,7 @@ def _stream(
     membrane of its group, the last one for a place in the emitter and 3 cycles after the last one
     before it. With enough spikes a group takes one cycle per spike.
     """
-    seen = [*counted[1:], complete]
+    seen = [cycle + 1 for cycle in (*counted[1:], complete)]
     loaded, last, reads, stores = take + _PREPARE, take - _SPACING, set(), []
     for group in range(groups):
         marker = closing and group == groups - 1
@@ -141,7 +141,7 @@ def _stream(
         place = emitter.place() if emits else 0
         first = max(loaded, last + 1, seen[0])
         now = first
-        for glimpse in seen[1:] if first < complete else ():
+        for glimpse in seen[1:] if first <= complete else ():
             now = max(now + 1, glimpse)
         last = max(now, first + len(seen) - 1, last + _SPACING, place)
         first = last if len(seen) == 1 else first

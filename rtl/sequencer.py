@@ -127,36 +127,45 @@ class Sequencer(wiring.Component):
         return m
 
     def _issue(self, m, job, loaded):
-        """Decide about the next element; returns its flags in cycle 0."""
-        index = Signal.like(self.count)
+        """Decide about the next element; returns its flags in cycle 0.
+
+        The list is seen one cycle late; what it means is one comparison, the rest is known before.
+        """
+        count = Signal.like(self.count)
+        complete = Signal()
+        m.d.sync += [count.eq(self.count), complete.eq(self.complete)]
         following = Signal.like(self.count)
         groups = Signal(self._row_bits + 1)
+        running = Signal()
+        first = Signal()
         spacing = Signal(2)
         names = ("valid", "real", "first", "last", "final", "reserve")
         element = {name: Signal(name=f"issue_{name}") for name in names}
-        empty = self.count == 0
-        ends = self.complete & ((following == self.count) | empty)
+        goes_on = Signal()
+        ready = Signal()
+        may_end = Signal()
         reporting = job.report | (element["final"] & job.closing)
         m.d.comb += [
-            following.eq(index + 1),
-            element["first"].eq(index == 0),
-            element["last"].eq(ends),
+            goes_on.eq(following < count),
+            ready.eq(running & (~first | loaded)),
+            may_end.eq(ready & complete & (spacing == 0) & (self.free | ~reporting)),
+            element["first"].eq(first),
+            element["last"].eq(~goes_on),
             element["final"].eq(groups == 1),
-            element["valid"].eq((groups != 0) & (ends | (following < self.count))
-                                & (~element["first"] | loaded)
-                                & (~element["last"] | ((spacing == 0) & (self.free | ~reporting)))),
-            element["real"].eq(element["valid"] & ~empty),
-            self.read_index.eq(index),
-            element["reserve"].eq(element["valid"] & element["last"] & reporting),
+            element["valid"].eq(Mux(goes_on, ready, may_end)),
+            element["real"].eq(goes_on | (following == count)),
+            element["reserve"].eq(~goes_on & may_end & reporting),
         ]
         with m.If(spacing != 0):
             m.d.sync += spacing.eq(spacing - 1)
         with m.If(element["valid"]):
-            m.d.sync += index.eq(following)
+            m.d.sync += [self.read_index.eq(following), following.eq(following + 1), first.eq(0)]
             with m.If(element["last"]):
-                m.d.sync += [index.eq(0), groups.eq(groups - 1), spacing.eq(2)]
+                m.d.sync += [self.read_index.eq(0), following.eq(1), first.eq(1),
+                             groups.eq(groups - 1), running.eq(~element["final"]), spacing.eq(2)]
         with m.If(self.job_take):
-            m.d.sync += [index.eq(0), groups.eq(self.job.groups)]
+            m.d.sync += [self.read_index.eq(0), following.eq(1), first.eq(1),
+                         groups.eq(self.job.groups), running.eq(self.job.groups != 0)]
         return element
 
     def _skip(self, m, job):
