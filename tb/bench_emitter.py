@@ -52,8 +52,7 @@ class Emissions:
         self.ports = Ports(dut, "push", "mask", "row", "tick", "clear", "reserve")
         self.output = StreamMonitor(dut, "output", output_fields(CONFIG), stall=stall,
                                     seed=cocotb.RANDOM_SEED)
-        self.released: list[int] = []
-        self.now = self.full_cycles = 0
+        self.full_cycles = 0
         self._rng = np.random.default_rng(cocotb.RANDOM_SEED + 1)
 
     async def start(self) -> None:
@@ -65,35 +64,31 @@ class Emissions:
         return {"mask": int(self._rng.integers(FULL + 1)), "row": int(self._rng.integers(ROWS)),
                 "tick": int(self._rng.integers(2)), "clear": int(self._rng.integers(2))}
 
-    def _account(self, pushes: Sequence[int], groups: Sequence[Group]) -> None:
-        """Cycles in which the places of the groups pushed so far come free, if nothing stalls."""
-        self.released = []
-        for push, group in zip(pushes, groups, strict=False):
-            begin = max([push, *self.released[-1:]]) + 1
-            self.released.append(begin + max(1, len(group.events())) - 1)
-
     async def play(self, groups: Sequence[Group], *, delay: float) -> None:
         """Push `groups`, each a random while after a place was free, and wait for their events.
 
-        Without stalls ``free`` and ``empty`` are checked in every cycle.
+        Without stalls a group is sent from the cycle after its push or after the last event before
+        it, one event per cycle; ``free`` and ``empty`` are held to that in every cycle.
         """
-        taken, pushes, reserved = len(self.output.taken), [], 0
+        taken, reserved = len(self.output.taken), 0
+        released: list[int] = []
         for now in itertools.count():
             await self.ports.edge()
-            held = reserved - sum(cycle < now for cycle in self.released)
+            held = reserved - sum(cycle < now for cycle in released)
             if not self.output.stall:
                 assert self.ports.read("free") == (held < PLACES), f"cycle {now}"
                 assert self.ports.read("empty") == (held == 0), f"cycle {now}"
             self.full_cycles += held == PLACES
-            if len(pushes) == len(groups) and self.ports.read("empty"):
+            if len(released) == len(groups) and self.ports.read("empty"):
                 break
             reserve = bool(self.ports.read("free")) and reserved < len(groups)
             reserved += reserve
             values = self._noise()
-            if reserved > len(pushes) and self._rng.random() >= delay:
-                values = groups[len(pushes)].inputs()
-                pushes.append(now)
-                self._account(pushes, groups)
+            if reserved > len(released) and self._rng.random() >= delay:
+                group = groups[len(released)]
+                values = group.inputs()
+                begin = max([now, *released[-1:]]) + 1
+                released.append(begin + max(1, len(group.events())) - 1)
             await self.ports.settle(reserve=int(reserve), **values)
         expected = [event for group in groups for event in group.events()]
         assert self.output.taken[taken:] == expected
