@@ -37,7 +37,7 @@ class Counters(wiring.Component):
     ready : Out(1)
         One cycle, at most one round after ``read`` rose (hold it until then).
     low, high : Out(16)
-        Low word while ``ready``; the high word of the same count from 3 cycles later until the next
+        Low word while ``ready``; the high word of the same count from 2 cycles later until the next
         read.
     """
 
@@ -82,18 +82,16 @@ class Counters(wiring.Component):
         # The low bits in memory are those of the short count at the last visit.
         short, mask = self._count(m, index, zeroing.any())
         since = Signal.like(short)
-        carry = Signal()
         added = Signal(17)
-        m.d.comb += [
-            since.eq((short - read.data)[:len(short)] & mask),
-            added.eq(read.data + Mux(phase[1], carry, since)),
-        ]
+        m.d.comb += added.eq(read.data + since)
         with m.If(phase == 1):
-            m.d.sync += carry.eq(added[16])
+            m.d.sync += since.eq((short - read.data)[:len(short)] & mask)
+        with m.If(phase == 2):
+            m.d.sync += since.eq(added[16])
         m.d.comb += [
-            read.addr.eq((index << 1) | phase[1]),
-            write.addr.eq((index << 1) | phase[1]),
-            write.en.eq(phase[0]),
+            read.addr.eq((index << 1) | (phase == 2)),
+            write.addr.eq((index << 1) | phase[0]),
+            write.en.eq(phase[1]),
             write.data.eq(Mux(zeroing.any(), 0, added[:16])),
         ]
         self._serve(m, index, phase, write.data)
@@ -124,7 +122,7 @@ class Counters(wiring.Component):
         following = Signal()
         m.d.comb += [
             self.low.eq(written),
-            self.ready.eq(self.read & (index == self.index) & (phase == 1)),
+            self.ready.eq(self.read & (index == self.index) & (phase == 2)),
         ]
         with m.If(self.ready):
             m.d.sync += following.eq(1)
