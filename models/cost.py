@@ -89,7 +89,8 @@ def sample_cycles(
             counted, complete = scan_times(words, ready, start)
             take = max(start, stores[-1]) + 1
             closing = index == len(program.layers) - 1
-            events = _words(sources[index + 1], config.lanes) if layer.report else None
+            reports = layer.report or closing
+            events = _words(sources[index + 1], config.lanes) if reports else None
             stores = _stream(counted, complete, take, -(-layer.neurons // config.lanes),
                              emitter, events, closing)
             fetch = max(complete, take) + 2

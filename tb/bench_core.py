@@ -14,7 +14,6 @@ import numpy as np
 from cocotb.triggers import ClockCycles, FallingEdge, ReadOnly
 
 from lamina.models.config import (
-    Counter,
     DescriptorField,
     EventKind,
     HardwareConfig,
@@ -27,7 +26,7 @@ from lamina.models.image import group_counts, memory_image
 from lamina.models.network import run, sops_per_sample
 from lamina.models.program import Layer, Program
 from lamina.models.trace import Trace
-from lamina.tb.core_port import CorePort, expected_output
+from lamina.tb.core_port import PERIOD_NS, CorePort, expected_output
 from lamina.tb.programs import random_program, random_spikes
 
 CONFIG = HardwareConfig.from_json(os.environ["LAMINA_CONFIG"])
@@ -223,6 +222,82 @@ async def blocked_output_loses_nothing(dut):
 
 
 @cocotb.test(timeout_time=8, timeout_unit="ms")
+@cocotb.parametrize(reset=list(ResetRule))
+async def few_spikes_and_many_groups(dut, reset):
+    """One to three spikes at the front of a long bitmap: groups follow each other closely."""
+    port = await started(dut)
+    rng = np.random.default_rng(cocotb.RANDOM_SEED)
+    groups = min(CONFIG.groups, 4)
+    axons = min(CONFIG.axons, CONFIG.weight_words // groups)
+    neurons = groups * CONFIG.lanes
+    half = 1 << (min(CONFIG.weight_bits, 8) - 1)
+    layer = dense_layer(axons, neurons, theta=2, reset=reset,
+                        weights=rng.integers(-half, half, (axons, neurons)))
+    program = program_of(layer, timesteps=6)
+    await port.load(program)
+    spikes = np.zeros((2, 6, axons), dtype=np.uint8)
+    for t in range(6):
+        spikes[:, t, :t % 3 + 1] = 1
+    trace = await compare(port, program, spikes)
+    assert trace.spikes.any()
+
+
+@cocotb.test(timeout_time=8, timeout_unit="ms")
+async def clear_waits_for_the_last_timestep(dut):
+    """Two samples on end, CLEARs and all, while the output is blocked now and then."""
+    port = await started(dut)
+    width = 2 * CONFIG.lanes
+    program = program_of(dense_layer(6, width, name="a", theta=4),
+                         dense_layer(width, CONFIG.lanes, name="b", theta=2), timesteps=3)
+    await port.load(program)
+    spikes = np.ones((1, 3, 6), dtype=np.uint8)
+    expected = expected_output(program, CONFIG, golden(program, spikes), 0)
+    port.output.stall = 0.8
+    for _ in range(3):
+        port.send_sample(spikes[0], np.random.default_rng(0))
+        port.send([], EventKind.CLEAR)
+    got = await port.closing(EventKind.CLEAR, 3)
+    clear = {"kind": int(EventKind.CLEAR), "neuron": 0}
+    assert got == [[*(event for step in expected for event in step), clear]] * 3
+
+
+@cocotb.test(timeout_time=8, timeout_unit="ms")
+async def memory_waits_for_the_core(dut):
+    """A read of the membranes while a timestep runs is answered after it, and right."""
+    port = await started(dut)
+    width = 3 * CONFIG.lanes
+    program = program_of(dense_layer(8, width, theta=100), timesteps=1)
+    await port.load(program)
+    spikes = np.ones((1, 1, 8), dtype=np.uint8)
+    trace = golden(program, spikes)
+    for delay in (0, 5, 17):
+        port.send_sample(spikes[0], np.random.default_rng(0))
+        await port.until(lambda: dut.idle.value == 0)
+        await ClockCycles(dut.clk, delay)
+        assert dut.idle.value == 0
+        [membranes] = await port.membranes(program)
+        np.testing.assert_array_equal(membranes, trace.final_membranes[0][0])
+        await port.closing(EventKind.TICK, 1)
+        await port.clear()
+
+
+@cocotb.test(timeout_time=4, timeout_unit="ms")
+async def report_flag_decides(dut):
+    """Without the flag no layer reports, not even the last one; the ticks remain."""
+    port = await started(dut)
+    program = program_of(dense_layer(4, 3, name="a"), dense_layer(3, 5, name="b"))
+    await port.load(program)
+    for layer in range(2):
+        [flags] = await port.read(Space.DESCRIPTORS, 8 * layer + DescriptorField.FLAGS)
+        await port.write(Space.DESCRIPTORS, 8 * layer + DescriptorField.FLAGS, [flags & ~4])
+    port.send(range(4))
+    port.send(range(4))
+    tick = {"kind": int(EventKind.TICK), "neuron": 0}
+    assert await port.closing(EventKind.TICK, 2) == [[tick], [tick]]
+    assert (await port.counters())["spikes_out"] == 16
+
+
+@cocotb.test(timeout_time=8, timeout_unit="ms")
 async def reset_in_mid_layer_starts_afresh(dut):
     """Reset at several points of a timestep; the next sample after loading is exact."""
     rng = np.random.default_rng(cocotb.RANDOM_SEED)
@@ -347,7 +422,7 @@ async def strange_axons_are_dropped_and_equal_ones_merge(dut):
 
 @cocotb.test(timeout_time=20, timeout_unit="ms")
 async def cycles_are_those_of_the_cost_model(dut):
-    """Without stalls a sample takes as long as predicted, to the cycle."""
+    """Without stalls, from the first tick to the last output: as predicted, to the cycle."""
     rng = np.random.default_rng([cocotb.RANDOM_SEED, 7])
     port = await started(dut)
     for _ in range(PROGRAMS):
@@ -355,12 +430,17 @@ async def cycles_are_those_of_the_cost_model(dut):
         await port.load(program)
         for sample in random_spikes(rng, program, 2):
             trace = golden(program, sample[None])
-            before = await port.counter(Counter.CYCLES)
+            sent = len(port.events.times)
             port.send_sample(sample, rng)
             await port.closing(EventKind.TICK, len(sample))
-            cycles = await port.counter(Counter.CYCLES) - before
+            first_tick = port.events.times[sent + int(sample[0].sum())]
+            cycles = round((port.output.times[-1] - first_tick) / PERIOD_NS)
             fired = [layer[0] for layer in trace.layer_spikes]
-            assert cycles == sample_cycles(program, CONFIG, sample, fired).cycles
+            predicted = sample_cycles(program, CONFIG, sample, fired).cycles
+            assert cycles == predicted, (
+                f"{[layer.weights.shape for layer in program.layers]}, report "
+                f"{[layer.report for layer in program.layers]}, spikes per timestep "
+                f"{[step.sum(axis=1).tolist() for step in (sample, *fired)]}")
             await port.clear()
 
 

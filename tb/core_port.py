@@ -24,7 +24,10 @@ from lamina.tb.streams import (
     reset,
 )
 
-__all__ = ["CorePort", "expected_output"]
+__all__ = ["PERIOD_NS", "CorePort", "expected_output"]
+
+PERIOD_NS = 10
+"""Clock period [ns]."""
 
 
 def expected_output(program: Program, config: HardwareConfig, trace: Trace,
@@ -71,7 +74,7 @@ class CorePort:
 
     async def start(self) -> None:
         """Start clock and streams, then reset."""
-        Clock(self.dut.clk, 10, unit="ns").start()
+        Clock(self.dut.clk, PERIOD_NS, unit="ns").start()
         await reset(self.dut)
         for stream in self._streams:
             cocotb.start_soon(stream.run())

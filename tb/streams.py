@@ -11,6 +11,7 @@ import collections
 import numpy as np
 from cocotb.handle import SimHandleBase
 from cocotb.triggers import FallingEdge, ReadOnly
+from cocotb.utils import get_sim_time
 
 from lamina.models.config import HardwareConfig
 
@@ -85,11 +86,17 @@ class StreamDriver:
     stall : float
         Probability of not offering in a cycle, 0..1 (1 never offers).
     seed : int
+
+    Attributes
+    ----------
+    times : list of float
+        When each payload was taken [ns]: the falling edge before the clock edge that did it.
     """
 
     def __init__(self, dut: SimHandleBase, stream: str, fields: Fields | None = None, *,
                  stall: float = 0.0, seed: int = 0):
         self.stall = stall
+        self.times: list[float] = []
         self._clk, self._fields = dut.clk, fields
         self._valid, self._ready, self._payload = (
             getattr(dut, f"{stream}__{name}") for name in _HANDSHAKE)
@@ -128,13 +135,15 @@ class StreamDriver:
             await ReadOnly()
             if self._ready.value == 1 and self._queue:
                 self._queue.popleft()
+                self.times.append(get_sim_time("ns"))
                 offered = False
 
 
 class StreamMonitor:
     """Sink of a stream: takes payloads with random back-pressure and keeps them in order.
 
-    Parameters are those of :class:`StreamDriver`; `stall` is the probability of not being ready.
+    Parameters and times are those of :class:`StreamDriver`; `stall` is the probability of not being
+    ready; `taken` holds the payloads.
     The payload must hold until it is taken: a change of it, or a valid that falls, is an error.
     """
 
@@ -142,6 +151,7 @@ class StreamMonitor:
                  stall: float = 0.0, seed: int = 0):
         self.stall = stall
         self.taken: list[int | Payload] = []
+        self.times: list[float] = []
         self._clk, self._stream, self._fields = dut.clk, stream, fields
         self._valid, self._ready, self._payload = (
             getattr(dut, f"{stream}__{name}") for name in _HANDSHAKE)
@@ -172,4 +182,5 @@ class StreamMonitor:
             self._held = offer
             if ready and offer is not None:
                 self.taken.append(offer)
+                self.times.append(get_sim_time("ns"))
                 self._held = None

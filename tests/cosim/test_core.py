@@ -21,8 +21,6 @@ CONFIGS = {
         state_bits=8, acc_bits=13),
 }
 MUTANTS = {
-    "last group uses all lanes": (
-        sequencer, "self.enabled.eq(Mux(last[\"final\"], last_mask,", "self.enabled.eq(Mux(0, 0,"),
     "threshold in unused lanes": (
         sequencer, "self.finishing.eq(Mux(threshold | final[5],", "self.finishing.eq(Mux(0,"),
     "no place asked for": (
