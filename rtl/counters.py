@@ -16,7 +16,8 @@ class Counters(wiring.Component):
     """32-bit counters that share one adder.
 
     Every counter is visited once per round of ``4 * n`` cycles; what came since is added to its low
-    word, the carry to its high word. A value read holds every increment before its ``ready``.
+    word, the carry to its high word. A value read holds the increments up to two cycles before its
+    ``ready``.
     Golden: the sum of the increments modulo 2**32.
 
     Parameters

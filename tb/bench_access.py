@@ -65,7 +65,7 @@ class Surroundings:
             self._high, self._since_ready = count >> 16, 0
         self._since_ready += 1
         low = count & 0xFFFF if ready else self._noise(16)
-        high = self._high if self._since_ready > 3 else self._noise(16)
+        high = self._high if self._since_ready > 2 else self._noise(16)
         return {
             "idle": self.idle, "between": self.between, "descriptor_o": self._descriptor,
             "state_o": self._word & ((1 << SLOT) - 1), "weight_o": self._weight,

@@ -26,6 +26,7 @@ MUTANTS = {
     "answers before the counters": ("self.counter_ready | request.address[0]", "1"),
     "lets events in": ("self.hold.eq(pending & ~is_register)", "self.hold.eq(0)"),
 }
+QUICK = "does not wait for idle"
 
 
 def bench(module, config, verilog, build_dir):
@@ -40,8 +41,8 @@ def test_access(shape, verilog, build_dir):
     bench(access, CONFIGS[shape], verilog, build_dir)
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("name", MUTANTS)
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=[pytest.mark.long] * (name != QUICK)) for name in MUTANTS])
 def test_mutants_die(name, verilog, build_dir, mutant, killed):
     with killed:
         bench(mutant(access, *MUTANTS[name]), CONFIGS["mixed"], verilog, build_dir)

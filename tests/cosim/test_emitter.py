@@ -19,6 +19,7 @@ MUTANTS = {
                                    "last = ~rest.any()"),
     "goes on without ready": ("now_valid & self.output.valid & self.output.ready", "now_valid"),
 }
+QUICK = "releases before the marker"
 
 
 def bench(module, config, verilog, build_dir):
@@ -32,8 +33,8 @@ def test_emitter(shape, verilog, build_dir):
     bench(emitter, CONFIGS[shape], verilog, build_dir)
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("name", MUTANTS)
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=[pytest.mark.long] * (name != QUICK)) for name in MUTANTS])
 def test_mutants_die(name, verilog, build_dir, mutant, killed):
     with killed:
         bench(mutant(emitter, *MUTANTS[name]), CONFIGS["small"], verilog, build_dir)

@@ -33,6 +33,7 @@ MUTANTS = {
     "wraps on store": ("saturate(total, config.state_bits, self.store)",
                        "Mux(self.store, total[:config.state_bits], 0)"),
 }
+QUICK = "strict threshold"
 
 
 def bench(module, config, verilog, build_dir):
@@ -47,8 +48,8 @@ def test_lanes(shape, verilog, build_dir):
     bench(lanes, CONFIGS[shape], verilog, build_dir)
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("name", MUTANTS)
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=[pytest.mark.long] * (name != QUICK)) for name in MUTANTS])
 def test_mutants_die(name, verilog, build_dir, mutant, killed):
     with killed:
         bench(mutant(lanes, *MUTANTS[name]), CONFIGS["narrow"], verilog, build_dir)

@@ -23,6 +23,7 @@ MUTANTS = {
                           '"0" * (self._config.lanes - position - 1) + "1" + "-" * position'),
     "wastes a cycle": ("advance.eq(~active | ~rest.any())", "advance.eq(~active | ~bits.any())"),
 }
+QUICK = "ends early"
 
 
 def bench(module, config, verilog, build_dir):
@@ -37,8 +38,8 @@ def test_scanner(shape, verilog, build_dir):
     bench(scanner, CONFIGS[shape], verilog, build_dir)
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("name", MUTANTS)
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=[pytest.mark.long] * (name != QUICK)) for name in MUTANTS])
 def test_mutants_die(name, verilog, build_dir, mutant, killed):
     with killed:
         bench(mutant(scanner, *MUTANTS[name]), CONFIGS["small"], verilog, build_dir)

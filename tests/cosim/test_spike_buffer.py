@@ -19,6 +19,7 @@ MUTANTS = {
     "forgets the flag": ("self.clear.eq(event.kind == EventKind.CLEAR)", "self.clear.eq(0)"),
     "closes twice": ("self.events.valid & self.open &", "self.events.valid & ~self.hold &"),
 }
+QUICK = "no forwarding"
 
 
 def bench(module, config, verilog, build_dir):
@@ -33,8 +34,8 @@ def test_spike_buffer(shape, verilog, build_dir):
     bench(spike_buffer, CONFIGS[shape], verilog, build_dir)
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("name", MUTANTS)
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=[pytest.mark.long] * (name != QUICK)) for name in MUTANTS])
 def test_mutants_die(name, verilog, build_dir, mutant, killed):
     with killed:
         bench(mutant(spike_buffer, *MUTANTS[name]), CONFIGS["small"], verilog, build_dir)

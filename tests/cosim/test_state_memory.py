@@ -18,6 +18,7 @@ MUTANTS = {
     "shifts by a bit too few": ("word >> config.slot_bits", "word >> config.slot_bits - 1"),
     "reads where it writes": ("read.addr.eq(self.address)", "read.addr.eq(self.write_address)"),
 }
+QUICK = "writes every lane"
 
 
 def bench(module, config, verilog, build_dir):
@@ -31,8 +32,8 @@ def test_state_memory(shape, verilog, build_dir):
     bench(lanes, CONFIGS[shape], verilog, build_dir)
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("name", MUTANTS)
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=[pytest.mark.long] * (name != QUICK)) for name in MUTANTS])
 def test_mutants_die(name, verilog, build_dir, mutant, killed):
     with killed:
         bench(mutant(lanes, *MUTANTS[name]), CONFIGS["odd"], verilog, build_dir)

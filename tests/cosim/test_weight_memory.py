@@ -27,6 +27,7 @@ MUTANTS = {
     "least significant first": ("for tier in reversed(range(len(config.tiers)))",
                                 "for tier in range(len(config.tiers))"),
 }
+QUICK = "reads gated tiers"
 
 
 def bench(module, config, verilog, build_dir):
@@ -44,8 +45,8 @@ def test_weight_memory(shape, verilog, build_dir):
     bench(weight_memory, CONFIGS[shape], verilog, build_dir)
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("name", MUTANTS)
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=[pytest.mark.long] * (name != QUICK)) for name in MUTANTS])
 def test_mutants_die(name, verilog, build_dir, mutant, killed):
     with killed:
         bench(mutant(weight_memory, *MUTANTS[name]), CONFIGS["uneven"], verilog, build_dir)
