@@ -24,13 +24,13 @@ NAMES = [f"add{k}" for k in range(COUNT)]
 
 
 class Totals:
-    """Counts, and remembers what it counted until three cycles ago."""
+    """Counts, and remembers what it counted until two cycles ago."""
 
     def __init__(self, dut):
         self.ports = Ports(dut, *NAMES, "zero_stb", "read", "index")
         self.totals = [0] * COUNT
         self._rng = np.random.default_rng(cocotb.RANDOM_SEED)
-        self._recent = collections.deque([list(self.totals)] * 3, maxlen=3)
+        self._recent = collections.deque([list(self.totals)] * 2, maxlen=2)
 
     async def start(self) -> None:
         """Reset, then wait until all are zero."""
