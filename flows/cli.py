@@ -130,10 +130,9 @@ def _doctor(as_json: bool) -> int:
 
 
 def _print_table(rows: list[tuple[str, str]]) -> None:
-    table = rich.table.Table(box=None, show_header=False, pad_edge=False)
-    for row in rows:
-        table.add_row(*row)
-    rich.console.Console(highlight=False).print(table)
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        print(f"{name:<{width}}  {value}")
 
 
 def _positive(kind: type, unit: str):
