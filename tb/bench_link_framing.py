@@ -97,6 +97,7 @@ async def bad_frames_leave_no_trace(dut):
         "770 bytes": encode_frame(b"\x55" * 768),
         "unknown escape": b"\xc0\x01\x02\xdb\x03" + LOOSE_CRC + b"\xc0",
         "doubled escape": encode_frame(b"\x01\xdb\x03").replace(b"\xdb\xdd", b"\xdb\xdb"),
+        "escape before end": good[:-1] + b"\xdb\xc0",
         "escaped end": b"\xc0\x01\x02\x03\xdb\xc0",
         "end in the middle": good[:4] + b"\xc0" + good[4:],
         "cut": good[:-3] + b"\xc0",

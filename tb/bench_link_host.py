@@ -296,6 +296,19 @@ async def window_of_four(dut):
     assert line.statuses == [LinkStatus.OK] * 16
 
 
+@cocotb.test(timeout_time=8, timeout_unit="ms")
+async def a_slot_that_is_being_sent_is_not_written(dut):
+    """The oldest kept reply is sent again, slowly, while the next request wants its slot."""
+    line = await started(dut, stall=0.9)
+    read = Request(sequence=0, opcode=Opcode.READ, payload=b"\0\0\0\0\x20").encode()
+    await line.exchange(Exchange(data=read))
+    for number in range(1, 4):
+        await line.exchange(Exchange(data=Request(sequence=number, opcode=Opcode.STATUS).encode()))
+    status = Request(sequence=4, opcode=Opcode.STATUS).encode()
+    strange = Request(sequence=100, opcode=Opcode.STATUS).encode()
+    await line.exchange(Exchange(data=read + status + strange + strange))
+
+
 @cocotb.test(timeout_time=4, timeout_unit="ms")
 async def busy_leaves_the_number_unused(dut):
     """Events and memories wait for the core, everything else is served meanwhile."""

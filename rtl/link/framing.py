@@ -60,12 +60,17 @@ class FrameReceiver(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        write_id, read_id = Signal(), Signal()
+        write_id = Signal()
+        read_id = Signal()
         full = Signal(2)
         count = Signal(9, init=-2 & 0x1FF)
         crc = Signal(16, init=_CRC_INIT)
-        escaped, bad = Signal(), Signal()
-        raw, byte, taken, ends = self.i.payload, Signal(8), Signal(), Signal()
+        escaped = Signal()
+        bad = Signal()
+        raw = self.i.payload
+        byte = Signal(8)
+        taken = Signal()
+        ends = Signal()
         m.d.comb += [
             self.i.ready.eq(~full.bit_select(write_id, 1)),
             taken.eq(self.i.valid & self.i.ready),
@@ -145,13 +150,16 @@ class FrameSender(wiring.Component):
         m.submodules.memory = memory = Memory(shape=8, depth=1024, init=[],
                                               attrs={"no_rw_check": 1})
         write, read = memory.write_port(), memory.read_port()
-        place, end = Signal(8), Signal(8)
+        place = Signal(8)
+        end = Signal(8)
         m.d.comb += [
             write.addr.eq(self.address), write.data.eq(self.data), write.en.eq(self.write),
             read.addr.eq(Cat(place, self.busy_slot)),
         ]
         crc = Signal(16, init=_CRC_INIT)
-        summing, offer, sent = Signal(), Signal(), Signal()
+        summing = Signal()
+        offer = Signal()
+        sent = Signal()
         byte = Signal(8)
         m.d.comb += byte.eq(Mux(summing, crc[8:], read.data))
         self._stuff(m, byte, offer, sent)
@@ -171,7 +179,8 @@ class FrameSender(wiring.Component):
             m.d.comb += sent.eq(~special | escaping)
 
     def _sequence(self, m, data, place, end, crc, summing, offer, sent):
-        fetched, last = Signal(), Signal()
+        fetched = Signal()
+        last = Signal()
         m.d.sync += fetched.eq(~sent)
         with m.FSM() as fsm:
             m.d.comb += self.busy.eq(~fsm.ongoing("IDLE"))

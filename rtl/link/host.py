@@ -80,7 +80,8 @@ class OutputBuffer(wiring.Component):
         m.submodules.memory = memory = Memory(shape=16, depth=self._depth, init=[],
                                               attrs={"no_rw_check": 1})
         write, read = memory.write_port(), memory.read_port()
-        head, tail = Signal.like(self.level), Signal.like(self.level)
+        head = Signal.like(self.level)
+        tail = Signal.like(self.level)
         event = self.i.payload
         empty = Signal(name="empty_now")
         meets, laps = head[:-1] == tail[:-1], head[-1] ^ tail[-1]
@@ -154,18 +155,23 @@ class HostLink(wiring.Component):
         connect(m, flipped(self.output), buffer.i)
 
         self._byte = receiver.data
-        self._fetched, self._step = Signal(), Signal()
+        self._fetched = Signal()
+        self._step = Signal()
         self._place = Signal(8, init=COUNT_ADDRESS)
         self._left = Signal(8)
         self._opcode = Signal(3)
         self._first = Signal(4)
         self._address = Signal(20)
         self._low = Signal(8)
-        self._fresh, self._known, self._wrong = Signal(), Signal(), Signal()
+        self._fresh = Signal()
+        self._known = Signal()
+        self._wrong = Signal()
         self._expected = Signal(8)
         self._kept = Signal(range(_WINDOW + 1))
         self._status = Signal(LinkStatus)
-        self._slot, self._tail, self._end = Signal(2), Signal(), Signal(8)
+        self._slot = Signal(2)
+        self._tail = Signal()
+        self._end = Signal(8)
         self._stored = Signal()
         self._asked = Signal()
         m.d.comb += receiver.address.eq(self._place)
@@ -196,14 +202,17 @@ class HostLink(wiring.Component):
         lookup table of a bit.
         """
         self._loads = Signal(3)
-        self._next_word, self._next_byte = Signal(), Signal()
+        self._next_word = Signal()
+        self._next_byte = Signal()
         kept = Cat(*[load.replicate(8) for load in self._loads])[:20]
         operand = Cat(self._next_word, kept[:3], kept[3] | self._next_byte, kept[4:])
         total = (Cat(Const(1, 1), self._address) + operand)[1:]
         for position, load in enumerate(self._loads):
             bits = slice(8 * position, min(8 * position + 8, 20))
             m.d.sync += self._address[bits].eq(Mux(load, self._byte, total[bits]))
-        self._load, self._less, self._spent = Signal(), Signal(), Signal()
+        self._load = Signal()
+        self._less = Signal()
+        self._spent = Signal()
         m.d.sync += self._spent.eq(self._left == 0)
         with m.If(self._load | self._less | self._step):
             m.d.sync += self._left.eq(Mux(self._load, self._byte,
@@ -316,7 +325,8 @@ class HostLink(wiring.Component):
         beyond = offset[bits:].any() | (offset[:bits] + left > 1 << bits)
         away = (self._first != Space.REGISTERS) & ~self.idle
         closed = ~self.tick_ready & ((self._first != 0) | self.idle)
-        wrong, busy = Signal(), Signal()
+        wrong = Signal()
+        busy = Signal()
         m.d.comb += wrong.eq(self._wrong)
         with m.Switch(opcode):
             with m.Case(Opcode.HELLO, Opcode.STATUS):

@@ -1,9 +1,9 @@
-"""Host link: the generated Verilog with a Python core behind it."""
+"""The generated host link with a Python core behind it, and mutants of it."""
 
 import pytest
 
 from lamina.models.config import HardwareConfig
-from lamina.rtl.link.host import HostLink
+from lamina.rtl.link import host
 from lamina.tb.runner import run_bench
 
 BENCH = "lamina.tb.bench_link_host"
@@ -13,10 +13,33 @@ CONFIGS = {
     "wide": HardwareConfig(lanes=8, tiers=(4, 4), weight_words=256, axons=64, groups=4,
                            state_bits=20, decay_bits=16, acc_bits=26, output_words=256),
 }
+MUTANTS = {
+    "keeps three replies": ("(age <= self._kept)", "(age <= 3)"),
+    "keeps SEQUENCE": ("(status == LinkStatus.BUSY) | (status == LinkStatus.SEQUENCE)",
+                       "status == LinkStatus.BUSY"),
+    "writes a slot that is being sent": (
+        "with m.If(~sender.busy | (sender.busy_slot != self._slot)):", "with m.If(1):"),
+    "uses the number of a BUSY request": (
+        "self._end[0] & self._fresh & (self._status != LinkStatus.BUSY)",
+        "self._end[0] & self._fresh"),
+    "forgets the eighth axon": ("self._address[:3] == 7", "self._address[:3] == 6"),
+    "waits for a refusing core": ("stopped = self.refused | (", "stopped = 0 & ("),
+    "overwrites the output": ("self.full.eq(meets & laps)", "self.full.eq(0)"),
+}
 
 
-@pytest.mark.parametrize("shape", CONFIGS)
-def test_host(shape, verilog, build_dir):
-    config = CONFIGS[shape]
-    run_bench(BENCH, "host_link", [verilog(HostLink(config), "host_link")], build_dir,
+def bench(module, config, verilog, build_dir):
+    run_bench(BENCH, "host_link", [verilog(module.HostLink(config), "host_link")], build_dir,
               environment={"LAMINA_CONFIG": config.to_json()})
+
+
+@pytest.mark.parametrize("shape", ["small", pytest.param("wide", marks=pytest.mark.long)])
+def test_host(shape, verilog, build_dir):
+    bench(host, CONFIGS[shape], verilog, build_dir)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", MUTANTS)
+def test_mutants_die(name, verilog, build_dir, mutant, killed):
+    with killed:
+        bench(mutant(host, *MUTANTS[name]), CONFIGS["small"], verilog, build_dir)
