@@ -18,6 +18,7 @@ from lamina.models.config import HardwareConfig
 __all__ = [
     "BITSTREAM",
     "CELL_DEFINES",
+    "SEEDS",
     "place_and_route",
     "synthesis_script",
     "synthesise",
@@ -27,6 +28,8 @@ __all__ = [
 BITSTREAM = "bitstream.bin"
 CELL_DEFINES = {"NO_ICE40_DEFAULT_ASSIGNMENTS": 1, "ICE40_U": 1}
 """Macros that the cell models of a netlist want."""
+SEEDS = 4
+"""Placements that are tried for the board's clock."""
 _STAGES = 3
 _RESOURCES = {
     "ice40": {"luts": "ICESTORM_LC", "brams": "ICESTORM_RAM", "sprams": "ICESTORM_SPRAM",
@@ -65,7 +68,7 @@ def synthesise(design: pathlib.Path, target: Target, out: pathlib.Path, *, seed:
     target : Target
     out : pathlib.Path
     seed : int
-        Of the placement.
+        Of the placement; the next ones are tried while the board's clock is not met.
     native : bool
         Use the tools on PATH instead of the pinned pip builds.
     progress : callable, optional
@@ -85,7 +88,8 @@ def synthesise(design: pathlib.Path, target: Target, out: pathlib.Path, *, seed:
     Raises
     ------
     UserError
-        If a tool is missing or fails, or the design does not fit the device.
+        If a tool is missing or fails, or if the design does not fit the device or misses the
+        board's clock with each of :data:`SEEDS` seeds.
     """
     config = _config(design)
     top = design_names(config, target)["board"]
@@ -100,11 +104,11 @@ def synthesise(design: pathlib.Path, target: Target, out: pathlib.Path, *, seed:
             "yosys-messages.log")
         report(1, _STAGES)
         shutil.copyfile(target.constraint, folder / target.constraint.name)
-        place_and_route(run, target, seed)
+        used_seed = _place_in_time(run, target, seed)
         report(2, _STAGES)
         _pack(run, target)
         result = _result(folder, target, native)
-        _write_json(folder / "metrics.json", result | {"seed": seed})
+        _write_json(folder / "metrics.json", result | {"seed": used_seed})
     report(_STAGES, _STAGES)
     return result
 
@@ -166,6 +170,24 @@ def place_and_route(run: Callable[[str, list[str], str], None], target: Target,
     run(f"nextpnr-{target.family}", [*common, *family], "place-messages.log")
 
 
+def _place_in_time(run: _Run, target: Target, seed: int) -> int:
+    """Place with ascending seeds until the board's clock is met; return the one that did it."""
+    best = 0.0
+    for attempt in range(seed, seed + SEEDS):
+        place_and_route(run, target, attempt)
+        reached = _fmax(json.loads((run.folder / "place.json").read_text()))
+        if reached >= target.core_mhz:
+            return attempt
+        best = max(best, reached)
+    raise UserError(f"clock_mhz of {target.name} must be at most {best:.1f} for this design, the "
+                    f"best of {SEEDS} placements, not {target.core_mhz:g}")
+
+
+def _fmax(placed: dict) -> float:
+    """Clock that every domain of a nextpnr report reaches [MHz]."""
+    return min(clock["achieved"] for clock in placed["fmax"].values())
+
+
 def _pack(run: _Run, target: Target) -> None:
     if target.family == "ice40":
         run("icepack", ["routed.asc", BITSTREAM], "pack.log")
@@ -189,7 +211,7 @@ def _result(folder: pathlib.Path, target: Target, native: bool) -> dict[str, obj
         **counts,
         "cells": None,
         "area_um2": None,
-        "fmax_mhz": min(clock["achieved"] for clock in placed["fmax"].values()),
+        "fmax_mhz": _fmax(placed),
         "clock_mhz": target.core_mhz,
         "images_per_second": None,
         "link_images_per_second": None,

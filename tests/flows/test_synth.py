@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from lamina.flows.backend import synth
 from lamina.flows.backend.synth import synthesis_script, synthesise, synthesise_netlist
 from lamina.flows.designs import TARGETS
 from lamina.flows.errors import UserError
@@ -55,7 +56,7 @@ def test_icebreaker_from_verilog_to_bitstream(design, tmp_path):
     placed = json.loads((tmp_path / "synth" / "place.json").read_text())
     assert result["luts"] == placed["utilization"]["ICESTORM_LC"]["used"]
     assert (result["ffs"], result["brams"], result["sprams"], result["dsps"]) == (13, 1, 0, 0)
-    assert result["fmax_mhz"] > result["clock_mhz"] == 36.0
+    assert result["fmax_mhz"] > result["clock_mhz"] == TARGETS["icebreaker"].core_mhz
     assert set(result["tool_versions"]) == {"yosys", "nextpnr-ice40", "icepack"}
     assert json.loads((tmp_path / "synth" / "metrics.json").read_text()) == result | {"seed": 1}
     bitstream = (tmp_path / "synth" / result["bitstream"]).read_bytes()
@@ -96,6 +97,26 @@ def test_a_failure_keeps_its_logs_and_the_former_result(design, tmp_path):
     assert "ERROR" in (tmp_path / "synth.failed" / "yosys.log").read_text()
     assert [path.name for path in out.iterdir()] == ["metrics.json"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["design", "synth", "synth.failed"]
+
+
+def test_seeds_are_tried_until_the_clock_is_met(tmp_path, monkeypatch):
+    reached = {1: 20.0, 2: 25.0, 3: 31.0, 4: 22.0, 5: 23.0, 6: 24.0}
+    tried = []
+
+    def place(run, target, seed):
+        tried.append(seed)
+        report = {"fmax": {"clk": {"achieved": reached[seed]}, "other": {"achieved": 99.0}}}
+        (run.folder / "place.json").write_text(json.dumps(report))
+
+    monkeypatch.setattr(synth, "place_and_route", place)
+    run = synth._Run(folder=tmp_path, native=False, notice=None)
+    target = dataclasses.replace(TARGETS["icebreaker"], clock_mhz=30)
+    assert synth._place_in_time(run, target, 1) == 3
+    assert tried == [1, 2, 3]
+    reached[3] = 29.0
+    with pytest.raises(UserError, match=r"^clock_mhz of icebreaker must be at most 29\.0 for this "
+                                        r"design, the best of 4 placements, not 30$"):
+        synth._place_in_time(run, target, 2)
 
 
 def test_a_folder_without_a_design(tmp_path):
