@@ -55,7 +55,7 @@ class OutputBuffer(wiring.Component):
     level : Out(log2(output_words) + 1)
         Words that waited one cycle before.
     full : Out(1)
-        As many as there is room for.
+        As many as there is room for; stays for a cycle after ``take_stb``.
     hold : In(1)
         Take no event, so that ``level`` stands still.
     """
@@ -84,10 +84,11 @@ class OutputBuffer(wiring.Component):
         tail = Signal.like(self.level)
         event = self.i.payload
         empty = Signal(name="empty_now")
-        meets, laps = head[:-1] == tail[:-1], head[-1] ^ tail[-1]
+        following = Signal.like(head)
+        behind = tail ^ self._depth
         m.d.comb += [
-            empty.eq(meets & ~laps),
-            self.full.eq(meets & laps),
+            following.eq(head + 1),
+            empty.eq(head == tail),
             self.i.ready.eq(~self.full & ~self.hold),
             write.addr.eq(head), write.en.eq(self.i.valid & self.i.ready),
             write.data.eq(Cat(event.neuron, Const(0, 14 - len(event.neuron)), event.kind)),
@@ -95,7 +96,8 @@ class OutputBuffer(wiring.Component):
         ]
         m.d.sync += [head.eq(head + write.en), tail.eq(tail + self.take_stb),
                      self.level.eq(head - tail),
-                     self.available.eq(~empty & ~self.take_stb), self.empty.eq(empty)]
+                     self.available.eq(~empty & ~self.take_stb), self.empty.eq(empty),
+                     self.full.eq(Mux(write.en, following == behind, head == behind))]
         return m
 
 

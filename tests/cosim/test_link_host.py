@@ -24,7 +24,8 @@ MUTANTS = {
         "self._end[0] & self._fresh"),
     "forgets the eighth axon": ("self._address[:3] == 7", "self._address[:3] == 6"),
     "waits for a refusing core": ("stopped = self.refused | (", "stopped = 0 & ("),
-    "overwrites the output": ("self.full.eq(meets & laps)", "self.full.eq(0)"),
+    "overwrites the output": ("self.full.eq(Mux(write.en, following == behind, head == behind))",
+                              "self.full.eq(0)"),
 }
 
 
