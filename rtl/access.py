@@ -35,6 +35,8 @@ class HostAccess(wiring.Component):
         Between samples: tier modes may take effect.
     layers, input_axons : Out
         Registers of these names.
+    loaded : Out(1)
+        ``layers`` is not 0.
     gated, fill_mid : Out
         Tiers off now; their fill.
     refused : Out(1)
@@ -67,6 +69,7 @@ class HostAccess(wiring.Component):
             "idle": In(1),
             "between": In(1),
             "layers": Out(range(config.layers + 1)),
+            "loaded": Out(1),
             "input_axons": Out((config.axons - 1).bit_length() + 1),
             "gated": Out(tiers),
             "fill_mid": Out(1, init=1),
@@ -176,7 +179,7 @@ class HostAccess(wiring.Component):
     def _write_register(self, m, address, value):
         with m.Switch(address):
             with m.Case(Register.LAYERS):
-                m.d.sync += self.layers.eq(value)
+                m.d.sync += [self.layers.eq(value), self.loaded.eq(value != 0)]
             with m.Case(Register.INPUT_AXONS):
                 m.d.sync += self.input_axons.eq(value)
             with m.Case(Register.TIER_FILL):
@@ -195,10 +198,10 @@ class HostAccess(wiring.Component):
             m.d.sync += wanted.eq(request.data[:tiers] & ~Const(1, tiers))
         with m.If(write & (request.address == Register.TIER_LOST)):
             m.d.comb += rewritten.eq(request.data)
-        with m.If(self.between & self.idle):
-            m.d.sync += self.gated.eq(wanted)
-        m.d.sync += lost.eq((lost & ~rewritten) | self.gated)
-        m.d.comb += self.refused.eq((lost & ~self.gated).any())
+        kept = (lost & ~rewritten) | self.gated
+        switched = Mux(self.between & self.idle, wanted, self.gated)
+        m.d.sync += [self.gated.eq(switched), lost.eq(kept),
+                     self.refused.eq((kept & ~switched).any())]
         return wanted, lost
 
     def _read(self, m, asked, chunk, variables):

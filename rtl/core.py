@@ -83,7 +83,7 @@ class Core(wiring.Component):
             self.idle.eq(scheduler.waiting & ~scheduler.job_valid & drained),
             self.tick_ready.eq(buffer.open),
             self.refused.eq(access.refused),
-            buffer.hold.eq(access.refused | access.hold | (access.layers == 0)
+            buffer.hold.eq(access.refused | access.hold | ~access.loaded
                            | scheduler.resetting),
             buffer.input_axons.eq(access.input_axons),
             access.idle.eq(self.idle),

@@ -39,7 +39,7 @@ MUTANTS = {
         "self.closed & self.clear & ~self.job_valid"),
     "one spike list": (scheduler, "self.job.tag.eq(~self.job.tag)", "self.job.tag.eq(0)"),
     "a lost tier is not noticed": (
-        access, "self.refused.eq((lost & ~self.gated).any())", "self.refused.eq(0)"),
+        access, "self.refused.eq((kept & ~switched).any())", "self.refused.eq(0)"),
     "modes change at once": (access, "with m.If(self.between & self.idle):", "with m.If(1):"),
     "memories served while busy": (access, "(is_register | self.idle)", "1"),
     "both sources are the bitmap": (core, "Mux(job.internal, scan.data, buffer.word)",
