@@ -1,10 +1,8 @@
 """Fixtures of the benches: Verilog of a component, and one shared folder for builds."""
 
-import inspect
 import os
 import pathlib
 import sys
-import types
 
 import pytest
 from amaranth.back.verilog import convert
@@ -34,23 +32,6 @@ def verilog(tmp_path, monkeypatch):
         return path
 
     return write
-
-
-@pytest.fixture
-def mutant():
-    """Function ``(module, old, new) -> module``: a copy of a module with one place changed.
-
-    `old` must occur exactly once in its source, so that no mutant is the original.
-    """
-
-    def change(module: types.ModuleType, old: str, new: str) -> types.ModuleType:
-        source = inspect.getsource(module)
-        assert source.count(old) == 1, f"{old!r} occurs {source.count(old)} times in {module}"
-        copy = types.ModuleType(module.__name__)
-        exec(compile(source.replace(old, new), f"{module.__file__}, mutant", "exec"), vars(copy))
-        return copy
-
-    return change
 
 
 @pytest.fixture
