@@ -77,7 +77,7 @@ async def chunks_run(dut):
         sample, first, count = PART["dump"]
         for step in spikes[sample, :first]:
             await converse_async(driver.send_timestep(step), port)
-        port.dump()
+        await port.dump()
         for step in spikes[sample, first:first + count + 1]:
             await converse_async(driver.send_timestep(step), port)
         await converse_async(ticks(driver, min(first + count, len(spikes[sample]))), port)

@@ -57,6 +57,7 @@ class DevicePort:
         received = dut.reply_data.value.to_unsigned() & ((1 << 8 * count) - 1)
         return received.to_bytes(count, "little")
 
-    def dump(self) -> None:
+    async def dump(self) -> None:
         """Record waves from now on; nothing happens in a build without them."""
+        await FallingEdge(self._dut.clk)
         self._dut.dump.value = 1

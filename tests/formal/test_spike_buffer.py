@@ -87,9 +87,9 @@ class BufferProof(Elaboratable):
         m.d.comb += [Assert(buffer.closed == closed), Assert(~closed | (buffer.clear == clear))]
 
 
-@pytest.mark.parametrize("depth", [11, pytest.param(17, marks=pytest.mark.long)])
+@pytest.mark.parametrize("depth", [10, pytest.param(17, marks=pytest.mark.long)])
 def test_every_spike_is_read_once_in_its_timestep(depth, prove):
-    """In 11 cycles the second bitmap is read, in 17 the first one again, after its erasure."""
+    """In 10 cycles the second bitmap is read, in 17 the first one again, after its erasure."""
     proof = BufferProof(spike_buffer)
     assert prove(proof, proof.inputs, f"spike_buffer_{depth}", depth) == "PASS"
 
