@@ -1,6 +1,8 @@
 """The device through the host link: samples, traces, interruptions, mismatches, netlist."""
 
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -11,7 +13,9 @@ from lamina.flows.backend.simulate import Simulation, SimulationError, all_repor
 from lamina.flows.backend.verify import verify
 from lamina.flows.errors import UserError
 from lamina.models.config import HardwareConfig
+from lamina.models.link.driver import Exchange
 from lamina.models.network import run
+from lamina.tb.device_port import DevicePort
 from lamina.tb.programs import random_program, random_spikes
 
 CONFIG = HardwareConfig(weight_words=256, axons=64, groups=4, acc_bits=20, output_words=16)
@@ -160,6 +164,17 @@ def test_a_missing_compiler_is_named(build_dir, monkeypatch):
     with pytest.raises(UserError, match=r"^make was not found: building the simulator needs "
                                         r"GNU make$"):
         Simulation.of(CONFIG, build_dir / "device")
+
+
+def test_a_simulator_that_dies_without_a_word_is_an_error():
+    with pytest.raises(SimulationError, match=r"^simulation ended with 3$"):
+        simulate._answer(subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"], text=True,
+                                          stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+
+
+def test_an_exchange_has_a_limit():
+    with pytest.raises(ValueError, match=r"^data must hold at most 2560 bytes, not 2561$"):
+        DevicePort(None).exchange(Exchange(data=bytes(2561))).send(None)
 
 
 def test_a_device_that_does_not_answer_is_an_error(simulation, monkeypatch):
