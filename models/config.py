@@ -41,6 +41,7 @@ class ResetRule(enum.IntEnum):
     VALUE = 0
     SUBTRACT = 1
     SUBTRACT_DELAYED = 2
+    SUBTRACT_REDERIVED = 3
 
     @property
     def label(self) -> str:

@@ -13,10 +13,12 @@ import numpy as np
 
 from lamina.models.blas import single_threaded
 from lamina.models.config import ResetRule
+from lamina.models.drive import Drive
 from lamina.models.fixed import bounds, signed_bits
-from lamina.models.neuron import lif_step, lif_wraps
+from lamina.models.neuron import neuron_step, neuron_wraps
 from lamina.models.program import Layer, Program
 from lamina.models.ranges import sum_range
+from lamina.models.source import INPUT, Source
 from lamina.models.tiers import effective_weights
 from lamina.models.trace import Trace
 
@@ -48,9 +50,10 @@ def run(
     """Run `program` over every sample, all membranes zero at its start.
 
     The plain executor goes timestep by timestep through
-    :func:`lamina.models.neuron.lif_step` and counts wraps. The fast one multiplies several
-    timesteps at once in floating point, which is exact below 2**24 (2**53 in double precision); it
-    is taken when the range analysis excludes wraps in every layer, and gives the same integers.
+    :func:`lamina.models.neuron.neuron_step` and counts wraps. Where the range analysis excludes
+    wraps, weights are summed in floating point, which is exact below 2**24 (2**53 in double
+    precision), and a plain chain of layers takes several timesteps at once; all give the same
+    integers.
 
     Parameters
     ----------
@@ -76,8 +79,8 @@ def run(
     network = _prepare(program, tuple(tiers))
     spikes = _checked(spikes, program)
     result = _Result(program, spikes, trace)
-    if plain or network.may_wrap:
-        wraps = network.run_plain(spikes, result, progress)
+    if plain or network.may_wrap or not network.is_simple:
+        wraps = network.run_plain(spikes, result, progress, exact=plain)
     else:
         wraps = 0
         network.run_fast(spikes, result, progress)
@@ -85,14 +88,42 @@ def run(
 
 
 def sops_per_sample(program: Program, trace: Trace) -> np.ndarray:
-    """Synaptic operations of each sample, int64 (N,): every spike meets each neuron behind it."""
+    """Synaptic operations of each sample, int64 (N,): a spike and each existing weight behind it.
+
+    Raises
+    ------
+    ValueError
+        If `trace` did not count them and `program` is no chain of full matrices.
+    """
+    if trace.sops is not None:
+        return trace.sops
+    if not _is_chain(program):
+        raise ValueError(f"{program.name}: sops must have been counted by the executor")
     neurons = np.array([layer.neurons for layer in program.layers], dtype=np.int64)
     return neurons @ trace.spike_counts[:-1]
 
 
 def neuron_updates_per_sample(program: Program) -> int:
-    """Leak, threshold and reset operations of one sample: all neurons in all timesteps."""
-    return program.timesteps * sum(layer.neurons for layer in program.layers)
+    """Leak, threshold and reset operations of one sample: all neurons in all timesteps.
+
+    A synaptic current belongs to its neuron and is not counted again.
+    """
+    currents = {layer.current for layer in program.layers}
+    return program.timesteps * sum(layer.neurons for index, layer in enumerate(program.layers)
+                                   if index not in currents)
+
+
+def _is_chain(program: Program) -> bool:
+    """Whether each layer sees all spikes of the one before, whole and at once."""
+    return all(layer.sources == (Source(layer=index - 1, units=layer.axons),)
+               for index, layer in enumerate(program.layers)) \
+        and program.axons == program.layers[0].axons
+
+
+def _is_plain_lif(layer: Layer) -> bool:
+    """Whether the fast executor knows the neuron model."""
+    return (layer.spiking and layer.current is None and not layer.refractory
+            and layer.leak == "decay" and layer.reset is not ResetRule.SUBTRACT_REDERIVED)
 
 
 def _checked(spikes: np.ndarray, program: Program) -> np.ndarray:
@@ -157,6 +188,7 @@ class _Result:
         self.spikes = np.empty((samples, timesteps, widths[-1]), dtype=np.uint8)
         self.finals = tuple(np.empty((samples, width), dtype=np.int64) for width in widths)
         self.counts = np.zeros((len(widths) + 1, samples), dtype=np.int64)
+        self.sops = np.zeros(samples, dtype=np.int64)
         shapes = [(samples, timesteps, width) for width in widths] if trace else []
         self.layer_spikes = tuple(np.empty(shape, dtype=np.uint8) for shape in shapes)
         self.layer_membranes = tuple(np.empty(shape, dtype=np.int64) for shape in shapes)
@@ -167,7 +199,7 @@ class _Result:
         """Freeze the result."""
         return Trace(spikes=self.spikes, final_membranes=self.finals, spike_counts=self.counts,
                      layer_spikes=self.layer_spikes, layer_membranes=self.layer_membranes,
-                     wraps=wraps)
+                     wraps=wraps, sops=self.sops)
 
 
 class _FastLayer:
@@ -237,6 +269,24 @@ class _FastBlock:
         np.minimum(v, self._high, out=v)
 
 
+class _State:
+    """Membranes and all spikes so far of a block of samples, timestep by timestep."""
+
+    def __init__(self, program: Program, spikes: np.ndarray):
+        samples, timesteps, _ = spikes.shape
+        self.inputs = spikes
+        self.membranes = [np.zeros((samples, layer.neurons), np.int64) for layer in program.layers]
+        self.spikes = [np.zeros((samples, timesteps, layer.neurons), np.uint8)
+                       for layer in program.layers]
+
+    def arriving(self, t: int, source: Source) -> np.ndarray:
+        """Spikes (samples, units) of `source` that arrive in timestep `t`."""
+        sent = self.inputs[:, :, source.first:source.first + source.units] \
+            if source.layer == INPUT else self.spikes[source.layer]
+        when = t - source.delay
+        return sent[:, when] if when >= 0 else np.zeros_like(sent[:, 0])
+
+
 class _Network:
     """A program with the weights that its lanes see, ready for either executor."""
 
@@ -246,9 +296,20 @@ class _Network:
         ranges = [sum_range(layer, layer.weights, decay_bits=program.decay_bits,
                             state_bits=program.state_bits) for layer in self._layers]
         self.may_wrap = any(signed_bits(*span) > program.acc_bits for span in ranges)
-        dtype = np.float32 if self._fits_float32(ranges) else np.float64
-        self._fast = [_FastLayer(layer, program, dtype) for layer in self._layers]
-        self._dtype = dtype
+        self.is_simple = _is_chain(program) and all(map(_is_plain_lif, program.layers))
+        if self.is_simple:
+            dtype = np.float32 if self._fits_float32(ranges) else np.float64
+            self._fast = [_FastLayer(layer, program, dtype) for layer in self._layers]
+            self._dtype = dtype
+
+    def drives(self, exact: bool) -> list[Drive]:
+        """What sums the weights of each layer: integers, or floats in which nothing is lost."""
+        def dtype(layer: Layer) -> type:
+            pool = max((int(np.prod(source.window.pool)) for source in layer.sources
+                        if source.window is not None), default=1)
+            gross = int(np.abs(layer.weights).sum(axis=0).max(initial=0)) * pool
+            return np.float32 if gross <= _FLOAT32_LIMIT else np.float64
+        return [Drive(layer, np.int64 if exact else dtype(layer)) for layer in self._layers]
 
     def _fits_float32(self, ranges: list[tuple[int, int]]) -> bool:
         """Whether products, partial sums in any order and reset differences stay below 2**24."""
@@ -259,34 +320,52 @@ class _Network:
             largest = max(largest, gross + 2 * half, half - low, half + high)
         return largest <= _FLOAT32_LIMIT
 
-    def run_plain(self, spikes: np.ndarray, result: _Result, progress: Progress | None) -> int:
+    def run_plain(self, spikes: np.ndarray, result: _Result, progress: Progress | None,
+                  exact: bool) -> int:
         """Fill `result` timestep by timestep, block by block; returns the wraps."""
-        wraps = 0
-        for start, stop in _blocks(len(spikes)):
-            wraps += self._plain_block(spikes[start:stop], result, slice(start, stop))
-            if progress:
-                progress(stop, len(spikes))
+        wraps, drives = 0, self.drives(exact)
+        work = functools.partial(self._plain_block, drives, spikes, result)
+        with single_threaded():
+            for (_, stop), found in zip(blocks := _blocks(len(spikes)), _in_threads(work, blocks),
+                                        strict=True):
+                wraps += found
+                if progress:
+                    progress(stop, len(spikes))
         return wraps
 
-    def _plain_block(self, spikes: np.ndarray, result: _Result, rows: slice) -> int:
-        program, wraps = self._program, 0
-        membranes = [np.zeros((len(spikes), layer.neurons), np.int64) for layer in self._layers]
+    def _plain_block(self, drives: list[Drive], spikes: np.ndarray, result: _Result,
+                     block: tuple[int, int]) -> int:
+        rows = slice(*block)
+        state = _State(self._program, spikes[rows])
+        wraps = 0
         for t in range(spikes.shape[1]):
-            active = spikes[:, t]
-            result.counts[0, rows] += active.sum(axis=1, dtype=np.int64)
-            for k, layer in enumerate(self._layers):
-                wraps += lif_wraps(layer, membranes[k], active, decay_bits=program.decay_bits,
-                                   acc_bits=program.acc_bits)
-                active, membranes[k], _ = lif_step(
-                    layer, membranes[k], active, decay_bits=program.decay_bits,
-                    state_bits=program.state_bits, acc_bits=program.acc_bits)
-                result.counts[k + 1, rows] += active.sum(axis=1, dtype=np.int64)
+            for k, (layer, drive) in enumerate(zip(self._layers, drives, strict=True)):
+                sums, sops = drive([state.arriving(t, source) for source in layer.sources])
+                result.sops[rows] += sops
+                wraps += self._advance(state, k, t, layer, sums)
+                result.counts[k + 1, rows] += state.spikes[k][:, t].sum(axis=1, dtype=np.int64)
                 if result.layer_spikes:
-                    result.layer_spikes[k][rows, t] = active
-                    result.layer_membranes[k][rows, t] = membranes[k]
-            result.spikes[rows, t] = active
-        for final, membrane in zip(result.finals, membranes, strict=True):
-            final[rows] = membrane
+                    result.layer_membranes[k][rows, t] = state.membranes[k]
+            result.spikes[rows, t] = state.spikes[-1][:, t]
+        result.counts[0, rows] = spikes[rows].sum(axis=(1, 2), dtype=np.int64)
+        for k, final in enumerate(result.finals):
+            final[rows] = state.membranes[k]
+            if result.layer_spikes:
+                result.layer_spikes[k][rows] = state.spikes[k]
+        return wraps
+
+    def _advance(self, state: _State, k: int, t: int, layer: Layer, sums: np.ndarray) -> int:
+        """Run layer `k` in timestep `t`; returns its wraps."""
+        program, v = self._program, state.membranes[k]
+        current = 0 if layer.current is None else state.membranes[layer.current]
+        wraps = 0
+        if self.may_wrap:
+            wraps = neuron_wraps(layer, v, sums, decay_bits=program.decay_bits,
+                                 acc_bits=program.acc_bits, current=current)
+        spiked = state.spikes[k][:, t - 1] if t and layer.refractory else 0
+        state.spikes[k][:, t], state.membranes[k], _ = neuron_step(
+            layer, v, sums, current=current, spiked=spiked, decay_bits=program.decay_bits,
+            state_bits=program.state_bits, acc_bits=program.acc_bits)
         return wraps
 
     def run_fast(self, spikes: np.ndarray, result: _Result, progress: Progress | None) -> None:
@@ -296,6 +375,8 @@ class _Network:
             for stop in _in_threads(work, _blocks(len(spikes))):
                 if progress:
                     progress(stop, len(spikes))
+        neurons = np.array([layer.neurons for layer in self._layers], dtype=np.int64)
+        result.sops[:] = neurons @ result.counts[:-1]
 
     def _fast_block(self, spikes: np.ndarray, result: _Result, block: tuple[int, int]) -> int:
         rows = slice(*block)

@@ -11,13 +11,17 @@ import numpy as np
 
 from lamina.models.check import check_int, check_one_of
 from lamina.models.config import HardwareConfig, ResetRule
+from lamina.models.source import INPUT, Source, Window
 
-__all__ = ["DECODINGS", "ENCODINGS", "FORMAT_VERSION", "Encoder", "Layer", "Program"]
+__all__ = ["DECODINGS", "ENCODINGS", "FORMAT_VERSION", "LEAKS", "Encoder", "Layer", "Program"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+LEAKS = ("decay", "subtract")
 DECODINGS = ("count", "first", "v_final", "v_sum", "v_max")
 ENCODINGS = ("spikes", "bernoulli", "rate")
 _VECTORS = ("decay", "theta", "r", "v_reset", "bias")
+_PLAIN = ("name", "adder", "report", "gated_tiers", "shape", "spiking", "current", "refractory",
+          "leak")
 
 
 def _integers(name: str, value: object, ndim: int) -> np.ndarray:
@@ -44,11 +48,13 @@ class Layer:
     ----------
     name : str
         Path of the neuron node in the network.
-    weights : int array (axons, neurons)
-        Two's-complement codes [LSB].
+    weights : int array (axons, neurons) or (axons, channels)
+        Two's-complement codes [LSB]; the axons of all `sources` in turn. With a `shape` of three
+        extents one column serves all positions of a channel.
     decay, theta, r, v_reset, bias : int array (neurons,)
-        D, threshold, reset amount, reset value and bias of architecture 3 [LSB]. `r` acts under the
-        subtract rules, `v_reset` under ``VALUE``; the other one must be zero.
+        D (or lambda under the leak ``subtract``), threshold, reset amount, reset value and bias of
+        architecture 3 [LSB]. `r` acts under the subtract rules, `v_reset` under ``VALUE``; the
+        other one must be zero.
     reset : ResetRule
     adder : str
         Name of the accumulation adder; only ``exact`` so far.
@@ -56,6 +62,21 @@ class Layer:
         Whether the host receives this layer's events; the last layer always reports.
     gated_tiers : int
         How many of the lowest tiers this layer does not access (their contents are kept).
+    sources : tuple of Source
+        Empty: the layer before, or for the first one the input; a :class:`Program` fills it in.
+    shape : tuple of int
+        ``(neurons,)``, or ``(channels, rows, columns)`` of a convolution, whose neurons are
+        numbered in C order; empty stands for the former.
+    spiking : bool
+        False: an integrator that is never compared, e.g. a synaptic current or a readout; `theta`,
+        `r` and `v_reset` must be zero and the rule ``VALUE``.
+    current : int or None
+        Number of an earlier, not spiking layer of the same size: its stored membrane of this
+        timestep is added to x, neuron by neuron (the synaptic current of CubaLIF).
+    refractory : int
+        Timesteps after a spike, 0 or 1, for which v stays `v_reset` and nothing fires (``VALUE``).
+    leak : str
+        ``decay`` (floor((v * D) / 2**F)) or ``subtract`` (towards 0 by lambda, never past it).
     """
 
     name: str
@@ -69,16 +90,26 @@ class Layer:
     adder: str = "exact"
     report: bool = False
     gated_tiers: int = 0
+    sources: tuple[Source, ...] = ()
+    shape: tuple[int, ...] = ()
+    spiking: bool = True
+    current: int | None = None
+    refractory: int = 0
+    leak: str = "decay"
 
     def __post_init__(self):
         object.__setattr__(self, "weights", _integers(f"{self.name}.weights", self.weights, 2))
+        object.__setattr__(self, "sources", tuple(self.sources))
+        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape)
+                           or (self.weights.shape[1],))
+        self._check_shape()
         for name in _VECTORS:
             vector = _integers(f"{self.name}.{name}", getattr(self, name), 1)
             if vector.shape != (self.neurons,):
                 raise ValueError(f"{self.name}.{name} must have {self.neurons} entries, "
                                  f"not {vector.shape[0]}")
             object.__setattr__(self, name, vector)
-        if self.neurons == 0 or self.axons == 0:
+        if self.neurons == 0 or (self.axons == 0 and self.current is None):
             raise ValueError(f"{self.name} must have at least one axon and one neuron, "
                              f"not {self.axons} x {self.neurons}")
         object.__setattr__(self, "reset", ResetRule(self.reset))
@@ -87,19 +118,55 @@ class Layer:
         unused = "r" if self.reset is ResetRule.VALUE else "v_reset"
         if getattr(self, unused).any():
             raise ValueError(f"{self.name}.{unused} must be 0 under reset {self.reset.label}")
-        if self.reset is ResetRule.SUBTRACT_DELAYED and (self.theta < 1).any():
+        delayed = (ResetRule.SUBTRACT_DELAYED, ResetRule.SUBTRACT_REDERIVED)
+        if self.reset in delayed and (self.theta < 1).any():
             raise ValueError(f"{self.name}.theta must be at least 1 under reset "
                              f"{self.reset.label}, not {self.theta.min()}")
+        self._check_model()
+
+    def _check_shape(self) -> None:
+        if len(self.shape) not in (1, 3) or self.shape[0] != self.weights.shape[1]:
+            raise ValueError(f"{self.name}.shape must be (neurons,) or (channels, rows, columns) "
+                             f"for {self.weights.shape[1]} weight columns, not {self.shape}")
+        if any((source.window is None) is (len(self.shape) == 3) for source in self.sources):
+            raise ValueError(f"{self.name}.sources must have a window each in a convolution, and "
+                             f"none elsewhere")
+        axons = sum(source.axons for source in self.sources)
+        if self.sources and axons != self.weights.shape[0]:
+            raise ValueError(f"{self.name}.weights must have a row for each of the {axons} axons "
+                             f"of its sources, not {self.weights.shape[0]}")
+
+    def _check_model(self) -> None:
+        check_one_of(f"{self.name}.leak", self.leak, LEAKS)
+        check_int(f"{self.name}.refractory", self.refractory, 0, 1)
+        if self.refractory and self.reset is not ResetRule.VALUE:
+            raise ValueError(f"{self.name}.refractory must be 0 under reset {self.reset.label}, "
+                             f"not {self.refractory}")
+        if not self.spiking and (self.reset is not ResetRule.VALUE or self.theta.any()
+                                 or self.v_reset.any() or self.refractory):
+            raise ValueError(f"{self.name} must have reset value, and theta, v_reset and "
+                             f"refractory 0, when it does not spike")
 
     @property
     def axons(self) -> int:
-        """Input lines."""
+        """Rows of the weight matrix: input lines, or taps of a convolution."""
         return self.weights.shape[0]
 
     @property
     def neurons(self) -> int:
         """Output units."""
-        return self.weights.shape[1]
+        return int(np.prod(self.shape))
+
+    @property
+    def is_convolution(self) -> bool:
+        """Whether each weight column serves a whole map."""
+        return len(self.shape) == 3
+
+
+def _source(fields: dict) -> Source:
+    """Inverse of ``dataclasses.asdict`` after a passage through JSON."""
+    window = fields.pop("window")
+    return Source(**fields, window=None if window is None else Window(**window))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -136,7 +203,9 @@ class Program:
     ----------
     name : str
     layers : tuple of Layer
-        A chain: the neurons of one are the axons of the next; the first is fed from outside.
+        In the order in which a core runs them within a timestep. A spike of a layer reaches the
+        layers behind it in its own timestep (plus the delay of the source), itself and the layers
+        before it at least one timestep later. The last layer is the output.
     timesteps : int
         T of one sample, 1..65535.
     decay_bits, weight_bits, state_bits, acc_bits : int
@@ -145,7 +214,10 @@ class Program:
     decoding : str
         ``count``, ``first``, ``v_final``, ``v_sum`` or ``v_max`` over the last layer.
     input_shape : tuple of int
-        Shape of one input frame; its C order is the axon order.
+        Shape of one input frame; its C order is the axon order. Several inputs, or none given:
+        ``(axons,)``.
+    inputs : tuple of (str, tuple of int)
+        Name and shape of every input node, in axon order; empty: one input of `input_shape`.
     gated_tiers : int
         How many of the lowest tiers are switched off for the whole program.
     tier_fill : str
@@ -164,6 +236,7 @@ class Program:
     encoder: Encoder = dataclasses.field(default_factory=Encoder)
     decoding: str = "count"
     input_shape: tuple[int, ...] = ()
+    inputs: tuple[tuple[str, tuple[int, ...]], ...] = ()
     gated_tiers: int = 0
     tier_fill: str = "mid"
     assumptions: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -180,27 +253,73 @@ class Program:
         check_one_of("decoding", self.decoding, DECODINGS)
         check_one_of("tier_fill", self.tier_fill, ("mid", "zero"))
         check_int("gated_tiers", self.gated_tiers, 0, 7)
-        self._check_chain()
+        self._fill_in()
+        self._check_graph()
         for layer in self.layers:
             self._check_layer(layer)
 
-    def _check_chain(self):
+    def _fill_in(self):
+        """Give layers without sources the layer before them, and the frame its shape."""
+        layers = []
+        for index, layer in enumerate(self.layers):
+            if not layer.sources and layer.axons:
+                before = Source(layer=index - 1, units=layer.axons)
+                layer = dataclasses.replace(layer, sources=(before,))
+            layers.append(layer)
+        object.__setattr__(self, "layers", tuple(layers))
+        inputs = tuple((str(name), tuple(shape)) for name, shape in self.inputs)
+        object.__setattr__(self, "inputs", inputs)
+        shape = tuple(self.input_shape) or (max(
+            (source.first + source.units for layer in layers for source in layer.sources
+             if source.layer == INPUT), default=1),)
+        object.__setattr__(self, "input_shape", shape)
+
+    def _check_graph(self):
         names = [layer.name for layer in self.layers]
         if len(set(names)) != len(names):
             raise ValueError(f"layer names must differ, not {names}")
-        if self.input_shape and int(np.prod(self.input_shape)) != self.layers[0].axons:
-            raise ValueError(f"input_shape must hold {self.layers[0].axons} axons, "
-                             f"not {self.input_shape}")
-        for before, after in zip(self.layers, self.layers[1:], strict=False):
-            if before.neurons != after.axons:
-                raise ValueError(f"{after.name} must have {before.neurons} axons like "
-                                 f"{before.name} has neurons, not {after.axons}")
+        if self.inputs and sum(int(np.prod(shape)) for _, shape in self.inputs) != self.axons:
+            raise ValueError(f"inputs must hold {self.axons} axons like input_shape, "
+                             f"not {self.inputs}")
+        for index, layer in enumerate(self.layers):
+            for source in layer.sources:
+                self._check_source(index, layer, source)
+            self._check_current(index, layer)
+
+    def _check_source(self, index: int, layer: Layer, source: Source):
+        if source.layer == INPUT:
+            if source.first + source.units > self.axons:
+                raise ValueError(f"{layer.name} must take its axons from the {self.axons} of the "
+                                 f"input, not {source.first}..{source.first + source.units - 1}")
+            return
+        if source.layer >= len(self.layers):
+            raise ValueError(f"{layer.name}.sources must name one of {len(self.layers)} layers, "
+                             f"not {source.layer}")
+        other = self.layers[source.layer]
+        if not other.spiking:
+            raise ValueError(f"{layer.name}.sources must name spiking layers, not {other.name}")
+        if source.units != other.neurons:
+            raise ValueError(f"{layer.name} must have {other.neurons} axons like {other.name} has "
+                             f"neurons, not {source.units}")
+        if source.layer >= index and source.delay == 0:
+            raise ValueError(f"{layer.name} must have a delay of at least 1 from {other.name}, "
+                             f"which does not come before it, not 0")
+
+    def _check_current(self, index: int, layer: Layer):
+        if layer.current is None:
+            return
+        check_int(f"{layer.name}.current", layer.current, 0, index - 1)
+        other = self.layers[layer.current]
+        if other.spiking or other.neurons != layer.neurons:
+            raise ValueError(f"{layer.name}.current must name an integrator of {layer.neurons} "
+                             f"neurons, not {other.name}")
 
     def _check_layer(self, layer: Layer):
         half = 1 << (self.state_bits - 1)
         for name in ("theta", "r", "v_reset", "bias"):
             _check_range(f"{layer.name}.{name}", getattr(layer, name), -half, half - 1)
-        _check_range(f"{layer.name}.decay", layer.decay, 0, 1 << self.decay_bits)
+        highest = 1 << self.decay_bits if layer.leak == "decay" else half - 1
+        _check_range(f"{layer.name}.decay", layer.decay, 0, highest)
         if self.weight_bits == 1:
             if not np.isin(layer.weights, (-1, 1)).all():
                 raise ValueError(f"{layer.name}.weights must be -1 or +1 at 1 bit")
@@ -211,7 +330,7 @@ class Program:
     @property
     def axons(self) -> int:
         """Input lines of the network."""
-        return self.layers[0].axons
+        return int(np.prod(self.input_shape))
 
     @property
     def outputs(self) -> int:
@@ -256,8 +375,9 @@ class Program:
         for index, layer in enumerate(self.layers):
             for name in ("weights", *_VECTORS):
                 arrays[f"layer{index}_{name}"] = getattr(layer, name)
-            layers.append({"name": layer.name, "reset": layer.reset.label, "adder": layer.adder,
-                           "report": layer.report, "gated_tiers": layer.gated_tiers})
+            plain = {name: getattr(layer, name) for name in _PLAIN}
+            layers.append({**plain, "reset": layer.reset.label,
+                           "sources": [dataclasses.asdict(source) for source in layer.sources]})
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         fields |= {"layers": layers, "encoder": dataclasses.asdict(self.encoder),
                    "format_version": FORMAT_VERSION}
@@ -279,7 +399,9 @@ class Program:
             for index, layer in enumerate(fields.pop("layers")):
                 vectors = {name: arrays[f"layer{index}_{name}"] for name in ("weights", *_VECTORS)}
                 layer["reset"] = ResetRule.from_label(layer["reset"])
+                layer["sources"] = tuple(map(_source, layer["sources"]))
                 layers.append(Layer(**layer, **vectors))
         fields |= {"layers": tuple(layers), "encoder": Encoder(**fields["encoder"]),
-                   "input_shape": tuple(fields["input_shape"])}
+                   "input_shape": tuple(fields["input_shape"]),
+                   "inputs": tuple((name, tuple(shape)) for name, shape in fields["inputs"])}
         return cls(**fields)

@@ -8,6 +8,7 @@ import numpy as np
 
 from lamina.models.config import ResetRule
 from lamina.models.fixed import bounds, signed_bits
+from lamina.models.neuron import leaked
 from lamina.models.program import Layer
 from lamina.models.tiers import effective_weights
 
@@ -19,8 +20,9 @@ def sum_range(
 ) -> tuple[int, int]:
     """Lowest and highest value [LSB] of any sum that `layer` forms with the given `weights`.
 
-    It covers every membrane in `state_bits`, every set of active axons, and every prefix of the
-    leaked membrane plus weights plus bias, then ``x - p*r`` or ``a - spike*r``.
+    It covers every membrane in `state_bits`, every set of active axons (of a convolution every set
+    of active units in a window, pooled ones included), and every prefix of the leaked membrane plus
+    weights plus bias plus current, then ``x - p*r`` or ``x - spike*r``.
 
     Parameters
     ----------
@@ -31,20 +33,38 @@ def sum_range(
         F and store width [bit].
     """
     v_low, v_high = bounds(state_bits)
-    positive = np.maximum(weights, 0).sum(axis=0)
-    negative = np.minimum(weights, 0).sum(axis=0)
-    low = ((v_low * layer.decay) >> decay_bits) + negative
-    high = ((v_high * layer.decay) >> decay_bits) + positive
-    lows = [low, low + layer.bias]
-    highs = [high, high + layer.bias]
-    if layer.reset is ResetRule.SUBTRACT_DELAYED:
-        lows.append(((layer.theta * layer.decay) >> decay_bits) + negative + layer.bias - layer.r)
-        highs.append(high + layer.bias - layer.r)
-    elif layer.reset is ResetRule.SUBTRACT:
-        fires = high + layer.bias >= layer.theta
-        lows.append(np.maximum(layer.theta, low + layer.bias) - layer.r * fires)
-        highs.append(high + layer.bias - layer.r * fires)
+    times = _most_spikes(layer)[:, None]
+    positive = _per_neuron(layer, (np.maximum(weights, 0) * times).sum(axis=0))
+    negative = _per_neuron(layer, (np.minimum(weights, 0) * times).sum(axis=0))
+    low = leaked(layer, np.full(layer.neurons, v_low), decay_bits) + negative
+    high = leaked(layer, np.full(layer.neurons, v_high), decay_bits) + positive
+    lows, highs = [low, low + layer.bias], [high, high + layer.bias]
+    if layer.current is not None:
+        lows.append(lows[-1] + v_low)
+        highs.append(highs[-1] + v_high)
+    least, most = lows[-1], highs[-1]
+    if layer.reset in (ResetRule.SUBTRACT_DELAYED, ResetRule.SUBTRACT_REDERIVED):
+        from_theta = leaked(layer, layer.theta, decay_bits) + negative + layer.bias
+        lows.append(from_theta + (0 if layer.current is None else v_low) - layer.r)
+        highs.append(most - layer.r)
+    if layer.reset in (ResetRule.SUBTRACT, ResetRule.SUBTRACT_REDERIVED):
+        fires = most >= layer.theta
+        lows.append(np.maximum(layer.theta, least) - layer.r * fires)
+        highs.append(most - layer.r * fires)
     return int(np.min(lows)), int(np.max(highs))
+
+
+def _most_spikes(layer: Layer) -> np.ndarray:
+    """How often a timestep can add each row of the weights to one neuron."""
+    pools = [1 if source.window is None else int(np.prod(source.window.pool))
+             for source in layer.sources]
+    return np.repeat(pools or [1], [source.axons for source in layer.sources]
+                     or [layer.axons]).astype(np.int64)
+
+
+def _per_neuron(layer: Layer, sums: np.ndarray) -> np.ndarray:
+    """Sums per weight column, repeated for every position of a convolution."""
+    return np.repeat(sums, layer.neurons // len(sums))
 
 
 def accumulator_bits(

@@ -27,6 +27,8 @@ class Trace:
         Spikes into the network (row 0) and out of each layer.
     wraps : int
         Accumulator overflows seen; the bound of the compiler makes it 0.
+    sops : int64 array (N,) or None
+        Weights added because of a spike; None where the executor does not count them.
     """
 
     spikes: np.ndarray
@@ -35,6 +37,7 @@ class Trace:
     layer_spikes: tuple[np.ndarray, ...] = ()
     layer_membranes: tuple[np.ndarray, ...] = ()
     wraps: int = 0
+    sops: np.ndarray | None = None
 
     @property
     def membranes(self) -> np.ndarray:
