@@ -145,7 +145,7 @@ def _samples(network: FloatNetwork, recorded: Dataset | None, options: CompileOp
 def _recipe(network: FloatNetwork, options: CompileOptions,
             config: HardwareConfig | None) -> Recipe:
     recipe = Recipe.choose(options.weight_bits, config, tier_fill=options.tier_fill)
-    names = {name: layer.name for layer in network.layers for name in (layer.name, *layer.sources)}
+    names = {name: layer.name for layer in network.layers for name in (layer.name, *layer.nodes)}
     modes = parse_tier_modes(options.tier_modes, len(recipe.tiers), names)
     return dataclasses.replace(recipe, gated_tiers=modes.program, layer_gated=modes.layers)
 

@@ -185,7 +185,7 @@ def _float_layer(stage: _Stage, step: Discretisation) -> FloatLayer:
             bias=stage.bias * scale + leak * neuron.v_leak, decay=np.clip(1 - leak, 0, 1),
             theta=neuron.theta, strict=step.strict, v_reset=neuron.v_reset,
             r=np.zeros_like(scale) if value else neuron.theta, reset=step.reset,
-            sources=stage.sources)
+            nodes=stage.sources)
     except ValueError as error:
         raise neuron.node.refuse(f"weights and parameters multiply out of range "
                                  f"({error})") from None

@@ -47,7 +47,7 @@ def test_maps_fold_into_one_matrix_and_bias(write_nir, lif):
     expected = second @ np.diag(scale_out) @ WEIGHT @ np.diag(scale_in)
     np.testing.assert_allclose(layer.weights, expected.T)
     np.testing.assert_allclose(layer.bias, second @ (scale_out * bias))
-    assert layer.sources == ("a", "b", "c", "d")
+    assert layer.nodes == ("a", "b", "c", "d")
 
 
 def test_euler_constants_follow_nir(write_nir):
@@ -120,7 +120,7 @@ def test_nested_graphs_are_dissolved(write_nir, lif):
                          edges=[("input", "fc"), ("fc", "lif"), ("lif", "output")])
     network = read_network(write_nir(chain([2], [3], block=inner)))
     assert [layer.name for layer in network.layers] == ["block.lif"]
-    assert network.layers[0].sources == ("block.fc",)
+    assert network.layers[0].nodes == ("block.fc",)
 
 
 def test_metadata_of_the_training_scripts_count(write_nir, lif):
