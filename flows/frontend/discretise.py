@@ -5,33 +5,47 @@ from __future__ import annotations
 import dataclasses
 import math
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 
 from lamina.flows.errors import UserError
+from lamina.flows.frontend.neurons import NeuronNode
 from lamina.flows.frontend.nir_file import Node
 from lamina.models.config import ResetRule
 
-__all__ = ["Discretisation", "NeuronNode", "check_dt", "discretise", "parse_reset"]
+__all__ = ["INTEGRATORS", "Choices", "Discretisation", "check_dt", "discretise", "parse_reset"]
 
+INTEGRATORS = {
+    "euler": "Euler: v += dt/tau * (v_leak - v + r * input), the leak on the old v",
+    "exponential": "exponential: v = v exp(-dt/tau) + (1 - exp(-dt/tau)) (v_leak + r * input)",
+}
 _SNNTORCH_DT = 1e-4
 _NORSE_DT = 1e-3
 _TOLERANCE = 1e-6
+_MOST_DELAY = 255
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class NeuronNode:
-    """An IF or LIF node with one float64 per neuron in `tau`, `r`, `v_leak`, `theta`, `v_reset`.
+class Choices:
+    """What user and file say about the discretisation; None where they are silent.
 
-    `tau` [s] is None in an IF node and positive in a LIF node.
+    Parameters
+    ----------
+    dt, reset, integrator, refractory
+        Options of the user.
+    stated_dt, stated_reset, stated_strict, stated_refractory
+        Metadata of the file.
     """
 
-    node: Node
-    tau: np.ndarray | None
-    r: np.ndarray
-    v_leak: np.ndarray
-    theta: np.ndarray
-    v_reset: np.ndarray
+    dt: float | None = None
+    reset: ResetRule | None = None
+    integrator: str | None = None
+    refractory: int | None = None
+    stated_dt: float | None = None
+    stated_reset: ResetRule | None = None
+    stated_strict: bool | None = None
+    stated_refractory: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,8 +55,12 @@ class Discretisation:
     Parameters
     ----------
     dt : float
-        Time step [s] of the forward Euler integration.
+        Time step [s].
+    integrator : str
+        ``euler`` or ``exponential``.
     reset : ResetRule
+    refractory : int
+        Timesteps of rest after a reset to value, 0 or 1.
     strict : bool
         Whether a neuron fires at ``v > theta`` only.
     assumptions : dict of str to str
@@ -50,9 +68,43 @@ class Discretisation:
     """
 
     dt: float
+    integrator: str = "euler"
     reset: ResetRule
+    refractory: int = 0
     strict: bool
     assumptions: dict[str, str]
+
+    def _pull(self, tau: np.ndarray) -> np.ndarray:
+        """Share of the distance to its rest that a state covers in a timestep."""
+        if self.integrator == "exponential":
+            return -np.expm1(-self.dt / tau)
+        return self.dt / tau
+
+    def membrane(self, neuron: NeuronNode) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Decay, factor of the input and factor of v_leak, each one per neuron."""
+        if neuron.is_threshold:
+            return np.zeros(neuron.neurons), np.ones(neuron.neurons), np.zeros(neuron.neurons)
+        if neuron.tau is None:
+            pull, feed = np.zeros(neuron.neurons), np.full(neuron.neurons, self.dt)
+        else:
+            pull = feed = self._pull(neuron.tau)
+        gain = neuron.r * feed
+        return np.clip(1 - pull, 0, 1), np.where(np.abs(gain - 1) < _TOLERANCE, 1.0, gain), pull
+
+    def synapse(self, neuron: NeuronNode) -> tuple[np.ndarray, np.ndarray]:
+        """Decay of the synaptic current and factor of its input."""
+        pull = self._pull(neuron.tau_syn)
+        gain = neuron.w_in * pull
+        return np.clip(1 - pull, 0, 1), np.where(np.abs(gain - 1) < _TOLERANCE, 1.0, gain)
+
+    def whole_steps(self, node: Node, delay: float) -> int:
+        """`delay` [s] of a Delay node as timesteps."""
+        steps = delay / self.dt
+        whole = round(steps)
+        if abs(steps - whole) > 1e-3 or whole > _MOST_DELAY:
+            raise node.refuse(f"delay must be 0..{_MOST_DELAY} whole timesteps of {self.dt:.6g} s "
+                              f"on the way into this node, not {delay:.6g} s")
+        return whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,9 +123,6 @@ def check_dt(what: str, dt: float) -> float:
 
 def parse_reset(what: str, label: str) -> ResetRule:
     """The rule called `label`; :class:`UserError` that begins with `what` if there is none."""
-    if label == "subtract-rederived":
-        raise UserError(f"{what} subtract-rederived is not supported yet; supported: "
-                        f"{', '.join(rule.label for rule in ResetRule)}")
     try:
         return ResetRule.from_label(label)
     except ValueError:
@@ -96,7 +145,8 @@ def _evidence(neuron: NeuronNode) -> _Evidence | None:
         if r is None:
             return None
         if r == 1:
-            return _Evidence("none", 1.0, "r is 1 in an IF node, so inputs act unscaled")
+            return _Evidence("none", 1.0, f"r is 1 in an {neuron.node.kind} node, so inputs act "
+                                          f"unscaled")
         return _Evidence("spikingjelly", 1 / r, f"r = 1/dt = {r:.6g}, as spikingjelly writes it")
     if not neuron.r.all():
         return None
@@ -112,7 +162,26 @@ def _evidence(neuron: NeuronNode) -> _Evidence | None:
     return None
 
 
-def _derive_dt(file: pathlib.Path, neurons: list[NeuronNode]) -> _Evidence:
+def _synaptic_clash(neuron: NeuronNode) -> str | None:
+    """What the synapse says about dt when it contradicts the membrane."""
+    found = _evidence(neuron)
+    if neuron.tau_syn is None or found is None or found.exporter != "snnTorch":
+        return None
+    ratio = _constant(neuron.tau_syn / np.where(neuron.w_in == 0, np.nan, neuron.w_in))
+    if ratio is None or abs(ratio / found.dt - 1) > 1e-4:
+        return f"tau_syn/w_in is {'no constant' if ratio is None else f'{ratio:.6g} s'}"
+    return None
+
+
+def _comparable(neurons: Sequence[NeuronNode]) -> list[NeuronNode]:
+    """Nodes whose parameters can give a time step away."""
+    return [neuron for neuron in neurons if not neuron.is_threshold]
+
+
+def _derive_dt(file: pathlib.Path, neurons: Sequence[NeuronNode]) -> _Evidence:
+    neurons = _comparable(neurons)
+    if not neurons:
+        return _Evidence("none", 1.0, "no node has dynamics")
     found = [_evidence(neuron) for neuron in neurons]
     for neuron, evidence in zip(neurons, found, strict=True):
         if evidence is None:
@@ -123,12 +192,16 @@ def _derive_dt(file: pathlib.Path, neurons: list[NeuronNode]) -> _Evidence:
             raise UserError(f"{file}: node {first} implies dt = {found[0].dt:.6g} s "
                             f"({found[0].why}) but node {neuron.node.path} implies "
                             f"dt = {evidence.dt:.6g} s ({evidence.why}); say it with --dt SECONDS")
+        clash = _synaptic_clash(neuron)
+        if clash:
+            raise neuron.node.refuse(f"the membrane implies dt = {evidence.dt:.6g} s "
+                                     f"({evidence.why}) but {clash}; say it with --dt SECONDS")
     return found[0]
 
 
-def _choose_dt(file: pathlib.Path, neurons: list[NeuronNode], option: float | None,
+def _choose_dt(file: pathlib.Path, neurons: Sequence[NeuronNode], option: float | None,
                stated: float | None) -> tuple[float, str]:
-    clues = [evidence for evidence in map(_evidence, neurons) if evidence is not None]
+    clues = [evidence for evidence in map(_evidence, _comparable(neurons)) if evidence is not None]
     strong = next((clue for clue in clues if clue.exporter == "snnTorch"), None)
     if option is not None:
         note = f"; the file's metadata says {stated:.6g} s" if stated not in (None, option) else ""
@@ -144,7 +217,7 @@ def _choose_dt(file: pathlib.Path, neurons: list[NeuronNode], option: float | No
     return derived.dt, f"{derived.dt:.6g} s, derived: {derived.why}"
 
 
-def _choose_reset(neurons: list[NeuronNode], dt: float, option: ResetRule | None,
+def _choose_reset(neurons: Sequence[NeuronNode], dt: float, option: ResetRule | None,
                   stated: ResetRule | None) -> tuple[ResetRule, str]:
     if option is not None:
         note = f"; the file's metadata says {stated.label}" if stated not in (None, option) else ""
@@ -153,74 +226,84 @@ def _choose_reset(neurons: list[NeuronNode], dt: float, option: ResetRule | None
         return stated, f"{stated.label}, from the file's metadata"
     if any(neuron.v_reset.any() for neuron in neurons):
         return ResetRule.VALUE, "value, derived: v_reset is not 0 everywhere"
-    clues = [_evidence(neuron) for neuron in neurons]
-    if all(clue and clue.exporter == "snnTorch" for clue in clues) and dt == _SNNTORCH_DT:
+    clues = [_evidence(neuron) for neuron in _comparable(neurons)]
+    if clues and all(clue and clue.exporter == "snnTorch" for clue in clues) \
+            and dt == _SNNTORCH_DT:
         return ResetRule.SUBTRACT_DELAYED, (f"subtract-delayed, snnTorch's default, derived: "
-                                            f"{clues[0].why}")
+                                            f"{clues[0].why}; its zero is --reset value "
+                                            f"--refractory 1")
     return ResetRule.VALUE, "value, as in NIR's equations; nothing in the file says otherwise"
 
 
-def _choose_strict(neurons: list[NeuronNode], stated: bool | None) -> tuple[bool, str]:
+def _choose_strict(neurons: Sequence[NeuronNode], stated: bool | None) -> tuple[bool, str]:
     if stated is not None:
         return stated, f"{'>' if stated else '>='}, from the file's metadata"
-    clues = [_evidence(neuron) for neuron in neurons]
-    if all(clue and clue.exporter == "spikingjelly" for clue in clues):
+    clues = [_evidence(neuron) for neuron in _comparable(neurons)]
+    if clues and all(clue and clue.exporter == "spikingjelly" for clue in clues):
         return False, f">=, spikingjelly's, derived: {clues[0].why}"
     return True, ">, as in NIR's equations"
 
 
-def _check(neurons: list[NeuronNode], dt: float, reset: ResetRule) -> None:
+def _check(neurons: Sequence[NeuronNode], dt: float, reset: ResetRule, integrator: str) -> None:
     for neuron in neurons:
-        if neuron.tau is not None and dt > neuron.tau.min() * (1 + _TOLERANCE):
-            raise neuron.node.refuse(f"dt must be at most tau, the smallest is "
-                                     f"{neuron.tau.min():.6g} s, not {dt:.6g} s")
-        if reset is not ResetRule.VALUE:
-            if neuron.v_reset.any():
-                bad = neuron.v_reset[neuron.v_reset != 0][0]
-                raise neuron.node.refuse(f"v_reset must be 0 under reset {reset.label}, "
-                                         f"not {bad:.6g}; use --reset value")
-            if neuron.theta.min() <= 0:
-                raise neuron.node.refuse(f"v_threshold must be positive under reset "
-                                         f"{reset.label}, not {neuron.theta.min():.6g}")
+        for name, tau in (("tau", neuron.tau), ("tau_syn", neuron.tau_syn)):
+            if tau is not None and integrator == "euler" and dt > tau.min() * (1 + _TOLERANCE):
+                raise neuron.node.refuse(f"dt must be at most {name}, the smallest is "
+                                         f"{tau.min():.6g} s, not {dt:.6g} s")
+        if reset is ResetRule.VALUE or not neuron.spiking or neuron.is_threshold:
+            continue
+        if neuron.v_reset.any():
+            bad = neuron.v_reset[neuron.v_reset != 0][0]
+            raise neuron.node.refuse(f"v_reset must be 0 under reset {reset.label}, "
+                                     f"not {bad:.6g}; use --reset value")
+        if neuron.theta.min() <= 0:
+            raise neuron.node.refuse(f"v_threshold must be positive under reset "
+                                     f"{reset.label}, not {neuron.theta.min():.6g}")
 
 
-def discretise(file: pathlib.Path, neurons: list[NeuronNode], *, dt: float | None = None,
-               reset: ResetRule | None = None, stated_dt: float | None = None,
-               stated_reset: ResetRule | None = None,
-               stated_strict: bool | None = None) -> Discretisation:
-    """Decide time step, reset rule and comparison of a network, and say why.
+def discretise(file: pathlib.Path, neurons: Sequence[NeuronNode],
+               choices: Choices | None = None) -> Discretisation:
+    """Decide time step, integrator, reset rule and comparison of a network, and say why.
 
     An option wins over the metadata, the metadata over what the parameters give away; every
-    assumption names the loser too. The evidence known: snnTorch (dt = 1e-4 s, r = tau/dt,
-    subtraction one step late), Norse (dt = 1e-3 s, r = 1), spikingjelly's IF (r = 1/dt, ``>=``),
-    any other common tau/r or 1/r (inputs act unscaled). snnTorch's ``zero`` clears the membrane one
-    step late and holds it a step, which no rule here does yet.
+    assumption names the loser too. The evidence known: snnTorch (dt = 1e-4 s, r = tau/dt, for
+    synapses w_in = tau_syn/dt; subtraction one step late), Norse (dt = 1e-3 s, r = 1),
+    spikingjelly's IF (r = 1/dt, ``>=``), any other common tau/r or 1/r (inputs act unscaled).
+    snnTorch's ``zero``, which clears the membrane one step late and holds it a step, is the rule
+    ``value`` with a refractory timestep.
 
     Parameters
     ----------
     file : pathlib.Path
         For messages.
-    neurons : list of NeuronNode
+    neurons : sequence of NeuronNode
         At least one.
-    dt, reset
-        Options of the user [s], or None.
-    stated_dt, stated_reset, stated_strict
-        Metadata of the file, or None.
+    choices : Choices or None
 
     Raises
     ------
     UserError
         If nothing gives the time step away, two nodes or metadata and parameters contradict each
-        other, dt exceeds a tau, or the reset rule does not go with v_reset or v_threshold.
+        other, dt exceeds a time constant, or the reset rule does not go with v_reset, v_threshold
+        or a refractory timestep.
     """
-    step, dt_why = _choose_dt(file, neurons, dt, stated_dt)
-    rule, reset_why = _choose_reset(neurons, step, reset, stated_reset)
-    strict, strict_why = _choose_strict(neurons, stated_strict)
-    _check(neurons, step, rule)
-    return Discretisation(dt=step, reset=rule, strict=strict, assumptions={
-        "dt": dt_why,
-        "integrator": "Euler: v += dt/tau * (v_leak - v + r * input), the leak on the old v",
-        "reset": reset_why,
-        "comparison": strict_why,
-        "start": "every membrane starts a sample at 0",
-    })
+    choices = choices or Choices()
+    step, dt_why = _choose_dt(file, neurons, choices.dt, choices.stated_dt)
+    rule, reset_why = _choose_reset(neurons, step, choices.reset, choices.stated_reset)
+    strict, strict_why = _choose_strict(neurons, choices.stated_strict)
+    integrator = choices.integrator or "euler"
+    if integrator not in INTEGRATORS:
+        raise UserError(f"--integrator must be one of {', '.join(INTEGRATORS)}, "
+                        f"not {integrator!r}")
+    rest = choices.refractory if choices.refractory is not None else choices.stated_refractory or 0
+    if rest not in (0, 1):
+        raise UserError(f"--refractory must be 0 or 1, not {rest}")
+    if rest and rule is not ResetRule.VALUE:
+        raise UserError(f"{file}: --refractory {rest} goes with --reset value, not {rule.label}")
+    _check(neurons, step, rule, integrator)
+    if rest:
+        reset_why += "; a neuron rests for one timestep after a spike"
+    return Discretisation(dt=step, integrator=integrator, reset=rule, refractory=rest,
+                          strict=strict, assumptions={
+        "dt": dt_why, "integrator": INTEGRATORS[integrator], "reset": reset_why,
+        "comparison": strict_why, "start": "every membrane starts a sample at 0"})

@@ -1,4 +1,4 @@
-"""The file side of NIR: from HDF5 to one chain of nodes, or one sentence about what is wrong."""
+"""The file side of NIR: from HDF5 to a graph of nodes, or one sentence about what is wrong."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import numpy as np
 from lamina.flows.errors import UserError
 from lamina.flows.frontend.hdf5_worker import read_tree
 
-__all__ = ["SUPPORTED", "Node", "read_chain"]
+__all__ = ["LINEAR", "NEURONS", "SUPPORTED", "Graph", "Node", "read_graph"]
 
-SUPPORTED = ("Input", "Output", "Affine", "Linear", "Flatten", "Scale", "IF", "LIF")
-_PORTS = ("Input", "Output")
+NEURONS = ("I", "IF", "LI", "LIF", "CubaLI", "CubaLIF", "Threshold")
+LINEAR = ("Affine", "AvgPool2d", "Conv1d", "Conv2d", "Delay", "Flatten", "Linear", "Scale",
+          "SumPool2d")
+SUPPORTED = ("Input", "Output", *LINEAR, *NEURONS)
 _MAX_DEPTH = 16
 
 
@@ -113,13 +115,46 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else _short(value)
 
 
-class _Graph:
-    """Nodes and edges of a file with nested graphs dissolved into their nodes."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Graph:
+    """A network file with nested graphs dissolved into their nodes.
+
+    Parameters
+    ----------
+    file : pathlib.Path
+    nodes : dict of str to Node
+        By path, sorted.
+    edges : frozenset of (str, str)
+        Paths of source and target.
+    metadata : dict
+        Of the root graph.
+    notes : tuple of str
+        What was mended because its meaning is clear, one sentence each.
+    """
+
+    file: pathlib.Path
+    nodes: dict[str, Node]
+    edges: frozenset[tuple[str, str]]
+    metadata: dict
+    notes: tuple[str, ...]
+
+    def before(self, path: str) -> list[str]:
+        """Paths of the nodes that feed `path`, sorted."""
+        return sorted(source for source, target in self.edges if target == path)
+
+    def after(self, path: str) -> list[str]:
+        """Paths of the nodes that `path` feeds, sorted."""
+        return sorted(target for source, target in self.edges if source == path)
+
+
+class _Builder:
+    """Collects the nodes and edges of nested graphs."""
 
     def __init__(self, file: pathlib.Path):
         self.file = file
         self.nodes: dict[str, Node] = {}
         self.edges: set[tuple[str, str]] = set()
+        self.notes: list[str] = []
 
     def add(self, path: str, fields: object, depth: int = 0) -> None:
         """Add the node or graph `fields` under `path`; the root graph has the path ``""``."""
@@ -142,20 +177,33 @@ class _Graph:
         prefix = f"{path}." if path else ""
         for name, child in children.items():
             self.add(prefix + name, child, depth + 1)
-        for source, target in self._edges(where, fields.get("edges")):
-            if source not in children or target not in children:
-                missing = source if source not in children else target
-                raise UserError(f"{self.file}: {where}: edge {source} -> {target} names "
-                                f"{missing}, which is no node")
+        for source, target in self._mended(where, children, self._edges(where, fields)):
             self.edges.add((self._port(prefix + source, children[source], "Output"),
                             self._port(prefix + target, children[target], "Input")))
 
-    def _edges(self, where: str, edges: object) -> list[tuple[str, str]]:
+    def _edges(self, where: str, fields: dict) -> list[tuple[str, str]]:
+        edges = fields.get("edges")
         array = np.asarray([] if edges is None else edges, dtype=object)
         if array.size and (array.ndim != 2 or array.shape[1] != 2):
             raise UserError(f"{self.file}: {where}: edges must be pairs of node names, "
                             f"not an array of shape {array.shape}")
-        return [(_text(source), _text(target)) for source, target in array.reshape(-1, 2)]
+        return sorted({(_text(source), _text(target)) for source, target in array.reshape(-1, 2)})
+
+    def _mended(self, where: str, children: dict, edges: list[tuple[str, str]]
+                ) -> list[tuple[str, str]]:
+        """`edges` with the one unknown name replaced by the one node that no edge names."""
+        named = {name for edge in edges for name in edge}
+        unknown = sorted(named - set(children))
+        if not unknown:
+            return edges
+        loose = sorted(set(children) - named)
+        if len(unknown) > 1 or len(loose) != 1:
+            source, target = next(edge for edge in edges if unknown[0] in edge)
+            raise UserError(f"{self.file}: {where}: edge {source} -> {target} names {unknown[0]}, "
+                            f"which is no node")
+        self.notes.append(f"{where}: edges name {unknown[0]}, which is no node; taken for "
+                          f"{loose[0]}, the only node without edges")
+        return [tuple(loose[0] if name == unknown[0] else name for name in edge) for edge in edges]
 
     def _port(self, path: str, fields: object, kind: str) -> str:
         """`path` itself, or the only port of `kind` of the graph there."""
@@ -170,99 +218,26 @@ class _Graph:
         return ports[0]
 
 
-def _check_kinds(graph: _Graph) -> None:
-    for path in sorted(graph.nodes):
-        node = graph.nodes[path]
-        if node.kind not in SUPPORTED:
-            raise node.refuse(f"{node.kind} is not supported yet; supported: "
-                              f"{', '.join(SUPPORTED)}")
+def read_graph(path: pathlib.Path) -> Graph:
+    """Read a NIR file of any version, nested graphs dissolved, ports kept as nodes.
 
-
-def _ends(graph: _Graph, kind: str) -> Node:
-    """The one port of `kind` at the border of the file."""
-    inner = {target if kind == "Input" else source for source, target in graph.edges}
-    ends = [node for path, node in sorted(graph.nodes.items())
-            if node.kind == kind and path not in inner]
-    if len(ends) != 1:
-        names = f" ({', '.join(node.path for node in ends)})" if ends else ""
-        raise UserError(f"{graph.file}: a network must have one {kind} node, "
-                        f"not {len(ends)}{names}")
-    return ends[0]
-
-
-def _follow(graph: _Graph, start: Node, end: Node) -> list[Node]:
-    """Nodes from `start` to `end` along the edges; nothing may branch, join or close a cycle."""
-    after: dict[str, list[str]] = {}
-    before: dict[str, list[str]] = {}
-    for source, target in sorted(graph.edges):
-        after.setdefault(source, []).append(target)
-        before.setdefault(target, []).append(source)
-    chain = [start]
-    while chain[-1] is not end:
-        node = chain[-1]
-        targets = after.get(node.path, [])
-        if not targets:
-            raise node.refuse("leads nowhere, every path must end in the Output node")
-        if len(targets) > 1:
-            raise node.refuse(f"branches to {', '.join(targets)}; only chains are supported yet")
-        sources = before[targets[0]]
-        if len(sources) > 1:
-            raise _join(graph, targets[0], sources, after)
-        chain.append(graph.nodes[targets[0]])
-    return chain
-
-
-def _reaches(source: str, goal: str, after: dict[str, list[str]]) -> bool:
-    seen, queue = set(), [source]
-    while queue:
-        path = queue.pop()
-        if path == goal:
-            return True
-        if path not in seen:
-            seen.add(path)
-            queue += after.get(path, [])
-    return False
-
-
-def _join(graph: _Graph, path: str, sources: list[str], after: dict) -> UserError:
-    node = graph.nodes[path]
-    if any(_reaches(path, source, after) for source in sources):
-        return node.refuse(f"lies on a cycle (from {', '.join(sources)}); recurrence is not "
-                           f"supported yet")
-    return node.refuse(f"joins {', '.join(sources)}; only chains are supported yet")
-
-
-def read_chain(path: pathlib.Path) -> tuple[list[Node], dict]:
-    """Read a NIR file that is one chain of nodes.
-
-    The order is that of the edges from Input to Output, whatever the nodes are called. Nested
-    graphs are dissolved; their ports stay in the chain as nodes that change nothing.
+    A name in an edge that is no node stands for the only node that no edge names, if there is one
+    of each: older exporters renamed nodes but not edges.
 
     Parameters
     ----------
     path : pathlib.Path
 
-    Returns
-    -------
-    nodes : list of Node
-        From the Input to the Output, both included; every kind is in :data:`SUPPORTED`.
-    metadata : dict
-        Of the root graph.
-
     Raises
     ------
     UserError
-        If the file is no readable NIR file or its graph is not such a chain; one line that names
-        file and node, the rule and what was found.
+        If the file is no readable NIR file or an edge leads nowhere; one line that names file and
+        node, the rule and what was found.
     """
     root = _load(path)
-    graph = _Graph(path)
-    graph.add("", root)
-    _check_kinds(graph)
-    chain = _follow(graph, _ends(graph, "Input"), _ends(graph, "Output"))
-    on_chain = {node.path for node in chain}
-    for name in sorted(graph.nodes):
-        if name not in on_chain:
-            raise graph.nodes[name].refuse("is not on the path from the Input to the Output node")
+    builder = _Builder(path)
+    builder.add("", root)
     metadata = root.get("metadata")
-    return chain, metadata if isinstance(metadata, dict) else {}
+    return Graph(file=path, nodes=dict(sorted(builder.nodes.items())),
+                 edges=frozenset(builder.edges), notes=tuple(builder.notes),
+                 metadata=metadata if isinstance(metadata, dict) else {})

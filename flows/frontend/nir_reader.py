@@ -1,4 +1,4 @@
-"""Reads a NIR file into a float network: one weight matrix and bias per layer of neurons."""
+"""Reads a NIR file into a float network: layers of neurons with everything linear folded away."""
 
 from __future__ import annotations
 
@@ -9,186 +9,42 @@ import numpy as np
 
 from lamina.flows.errors import UserError
 from lamina.flows.frontend.discretise import (
+    Choices,
     Discretisation,
-    NeuronNode,
     check_dt,
     discretise,
     parse_reset,
 )
-from lamina.flows.frontend.float_network import FloatLayer, FloatNetwork
-from lamina.flows.frontend.nir_file import Node, read_chain
+from lamina.flows.frontend.float_network import FloatNetwork
+from lamina.flows.frontend.layers import assemble
+from lamina.flows.frontend.neurons import NeuronNode, neuron_node
+from lamina.flows.frontend.nir_file import NEURONS, SUPPORTED, Graph, read_graph
+from lamina.flows.frontend.ordering import Outline, outline
 from lamina.models.config import ResetRule
 from lamina.models.program import DECODINGS, ENCODINGS, Encoder
 
-__all__ = ["DEFAULT_TIMESTEPS", "read_network"]
+__all__ = ["DEFAULT_TIMESTEPS", "Reading", "read_network", "read_outline"]
 
 DEFAULT_TIMESTEPS = 16
-_MAX_AXONS = 1 << 20
-_MAX_DIAGONAL = 4096
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Stage:
-    """A layer of neurons behind ``weights @ x + bias``; `weights` (neurons, axons)."""
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Reading:
+    """A file as it was understood, before timesteps.
 
-    neuron: NeuronNode
-    weights: np.ndarray
-    bias: np.ndarray
-    sources: tuple[str, ...]
-
-
-class _Fold:
-    """The linear map since the last neurons, ``weights @ x + bias``, with the shape it yields.
-
-    `weights` is None while the map is the identity on `size` axons.
+    Parameters
+    ----------
+    graph : Graph
+    outline : Outline
+    neurons : tuple of NeuronNode
+        In the order of the layers.
+    step : Discretisation
     """
 
-    def __init__(self, shape: tuple[int, ...]):
-        self.shape = shape
-        self.sources: tuple[str, ...] = ()
-        self.weights: np.ndarray | None = None
-        self.bias = np.zeros(self.size)
-
-    @property
-    def size(self) -> int:
-        return int(np.prod(self.shape))
-
-    @property
-    def changes(self) -> bool:
-        return self.weights is not None
-
-    def matrix(self, node: Node) -> np.ndarray:
-        if self.weights is None and self.size > _MAX_DIAGONAL:
-            raise node.refuse(f"more than {_MAX_DIAGONAL} values without a weight matrix before "
-                              f"it are not supported, not {self.size}")
-        return np.eye(self.size) if self.weights is None else self.weights
-
-    def affine(self, node: Node) -> None:
-        weights = node.array("weight")
-        if weights.ndim != 2:
-            raise node.refuse(f"weight must have two dimensions, not {weights.ndim}")
-        if 0 in weights.shape:
-            raise node.refuse(f"weight must have at least one input and one output, "
-                              f"not shape {weights.shape}")
-        extents = tuple(extent for extent in self.shape if extent != 1) or (1,)
-        if extents != (weights.shape[1],):
-            raise node.refuse(f"weight must have {self.size} inputs for the shape {self.shape} "
-                              f"before it, not {weights.shape[1]}"
-                              + ("; a Flatten node is missing" if len(extents) > 1 else ""))
-        bias = node.array("bias") if node.kind == "Affine" else np.zeros(1)
-        if bias.size not in (1, weights.shape[0]):
-            raise node.refuse(f"bias must have {weights.shape[0]} entries, not {bias.size}")
-        self.bias = weights @ self.bias + bias.ravel()
-        self.weights = weights if self.weights is None else weights @ self.weights
-        self.shape = (weights.shape[0],)
-        self.sources += (node.path,)
-
-    def scale(self, node: Node) -> None:
-        scale = node.array("scale")
-        try:
-            scale = np.broadcast_to(scale, self.shape).ravel()
-        except ValueError:
-            if scale.size != self.size:
-                raise node.refuse(f"scale must fit the shape {self.shape} before it, "
-                                  f"not have shape {scale.shape}") from None
-            scale = scale.ravel()
-        self.weights = self.matrix(node) * scale[:, None]
-        self.bias = self.bias * scale
-        self.sources += (node.path,)
-
-    def flatten(self, node: Node) -> None:
-        if "input_type" in node.fields:
-            shape = node.shape("input_type")
-            if int(np.prod(shape)) != self.size:
-                raise node.refuse(f"input_type must hold {self.size} values like the shape "
-                                  f"{self.shape} before it, not {shape}")
-            self.shape = shape
-        start, end = (self._dimension(node, *item) for item in (("start_dim", 1), ("end_dim", -1)))
-        if start <= end:
-            middle = int(np.prod(self.shape[start:end + 1]))
-            self.shape = (*self.shape[:start], middle, *self.shape[end + 1:])
-
-    def _dimension(self, node: Node, name: str, default: int) -> int:
-        value = node.array(name).ravel() if name in node.fields else np.array([default])
-        if value.size != 1 or value[0] != np.rint(value[0]) or abs(value[0]) > 32:
-            raise node.refuse(f"{name} must be one whole number, not {value.tolist()}")
-        return min(int(value[0]) % max(1, len(self.shape)) if value[0] < 0 else int(value[0]),
-                   len(self.shape))
-
-
-def _vector(node: Node, name: str, neurons: int, default: float | None = None) -> np.ndarray:
-    """Parameter `name` of a neuron node, one per neuron; a single value counts for all."""
-    if name not in node.fields and default is not None:
-        return np.full(neurons, default)
-    array = node.array(name)
-    if array.size not in (1, neurons) or array.size == 0:
-        raise node.refuse(f"{name} must have 1 or {neurons} entries, as many as the node before "
-                          f"it has outputs, not {array.size}")
-    return np.broadcast_to(array.ravel(), (neurons,))
-
-
-def _neurons(node: Node, neurons: int) -> NeuronNode:
-    leaky = node.kind == "LIF"
-    tau = _vector(node, "tau", neurons) if leaky else None
-    if leaky and tau.min() <= 0:
-        raise node.refuse(f"tau must be positive, not {tau.min():.6g}")
-    return NeuronNode(node=node, tau=tau, r=_vector(node, "r", neurons),
-                      v_leak=_vector(node, "v_leak", neurons) if leaky else np.zeros(neurons),
-                      theta=_vector(node, "v_threshold", neurons),
-                      v_reset=_vector(node, "v_reset", neurons, 0.0))
-
-
-def _check_port(node: Node, fold: _Fold) -> None:
-    shape = node.shape("shape")
-    if int(np.prod(shape)) != fold.size:
-        raise node.refuse(f"shape must hold {fold.size} values like the node before it, "
-                          f"not {shape}")
-
-
-def _stages(chain: list[Node]) -> list[_Stage]:
-    """Fold everything between two layers of neurons into one map."""
-    shape = chain[0].shape("shape")
-    if np.prod(shape) > _MAX_AXONS:
-        raise chain[0].refuse(f"shape must hold at most {_MAX_AXONS} values, not {shape}")
-    stages, fold = [], _Fold(shape)
-    for node in chain[1:]:
-        if node.kind in ("Affine", "Linear"):
-            fold.affine(node)
-        elif node.kind == "Scale":
-            fold.scale(node)
-        elif node.kind == "Flatten":
-            fold.flatten(node)
-        elif node.kind in ("Input", "Output"):
-            _check_port(node, fold)
-        else:
-            stages.append(_Stage(neuron=_neurons(node, fold.size), weights=fold.matrix(node),
-                                 bias=fold.bias, sources=fold.sources))
-            fold = _Fold(fold.shape)
-    if fold.changes:
-        last = next(node for node in reversed(chain) if node.kind in ("Affine", "Linear", "Scale"))
-        raise last.refuse(f"{last.kind} without neurons behind it is not supported yet; end the "
-                          f"network in an IF or LIF node")
-    if not stages:
-        raise UserError(f"{chain[0].file}: the network must have an IF or LIF node, it has none")
-    return stages
-
-
-def _float_layer(stage: _Stage, step: Discretisation) -> FloatLayer:
-    neuron, dt = stage.neuron, step.dt
-    leak = np.zeros_like(neuron.r) if neuron.tau is None else dt / neuron.tau
-    scale = neuron.r * (dt if neuron.tau is None else leak)
-    scale = np.where(np.abs(scale - 1) < 1e-6, 1.0, scale)
-    value = step.reset is ResetRule.VALUE
-    try:
-        return FloatLayer(
-            name=neuron.node.path, weights=(stage.weights * scale[:, None]).T,
-            bias=stage.bias * scale + leak * neuron.v_leak, decay=np.clip(1 - leak, 0, 1),
-            theta=neuron.theta, strict=step.strict, v_reset=neuron.v_reset,
-            r=np.zeros_like(scale) if value else neuron.theta, reset=step.reset,
-            nodes=stage.sources)
-    except ValueError as error:
-        raise neuron.node.refuse(f"weights and parameters multiply out of range "
-                                 f"({error})") from None
+    graph: Graph
+    outline: Outline
+    neurons: tuple[NeuronNode, ...]
+    step: Discretisation
 
 
 class _Metadata:
@@ -289,26 +145,77 @@ def _check_options(dt, reset, timesteps, encoder, decoding, seed) -> ResetRule |
     return None if reset is None else parse_reset("--reset", reset)
 
 
-def read_network(path: pathlib.Path, *, dt: float | None = None, reset: str | None = None,
-                 timesteps: int | None = None, encoder: str | None = None,
-                 decoding: str | None = None, seed: int | None = None,
-                 recorded: int | None = None) -> FloatNetwork:
-    """Read a NIR file that is a chain of Affine, Linear, Scale, Flatten, IF and LIF nodes.
+def _cuts(path: pathlib.Path, graph: Graph, texts: tuple[str, ...]) -> frozenset:
+    """Edges named by ``--cut SOURCE->TARGET``."""
+    cuts = set()
+    for text in texts:
+        ends = tuple(part.strip() for part in text.split("->"))
+        if ends not in graph.edges:
+            known = ", ".join(f"{a}->{b}" for a, b in sorted(graph.edges))
+            raise UserError(f"--cut must be an edge of {path}, one of {known[:200]}, not {text!r}")
+        cuts.add(ends)
+    return frozenset(cuts)
 
-    Every layer of neurons gets one weight matrix and bias: the product of the maps before it,
-    times ``r * dt / tau`` (LIF) or ``r * dt`` (IF); ``v_leak`` becomes ``dt / tau * v_leak`` of
-    bias, the decay is ``1 - dt / tau``. What the file does not say comes from the options, else
-    from its metadata (``lamina_dt``, ``_reset``, ``_timesteps``, ``_encoder``, ``_gain``,
-    ``_seed``, ``_decoding``, ``_strict``), else by :func:`discretise`, else from a default; each
-    with a sentence in ``assumptions``. A reset by subtraction subtracts the threshold.
+
+def read_outline(path: pathlib.Path, *, dt: float | None = None, reset: str | None = None,
+                 integrator: str | None = None, refractory: int | None = None,
+                 cuts: tuple[str, ...] = ()) -> Reading:
+    """Understand a file without building its layers; options and errors as in `read_network`."""
+    rule = _check_options(dt, reset, None, None, None, None)
+    path = pathlib.Path(path)
+    graph = read_graph(path)
+    _check_kinds(graph)
+    meta = _Metadata(path, graph.metadata)
+    with np.errstate(all="ignore"):
+        plan = outline(graph, _cuts(path, graph, cuts))
+        neurons = tuple(neuron_node(graph.nodes[name], int(np.prod(plan.drives[name].shape)))
+                        for name in plan.order)
+        step = discretise(path, neurons, Choices(
+            dt=dt, reset=rule, integrator=integrator, refractory=refractory, stated_dt=meta.dt(),
+            stated_reset=meta.reset(), stated_strict=meta.flag("strict"),
+            stated_refractory=meta.whole("refractory", 0, 1)))
+    return Reading(graph=graph, outline=plan, neurons=neurons, step=step)
+
+
+def _check_kinds(graph: Graph) -> None:
+    for path, node in graph.nodes.items():
+        if node.kind not in SUPPORTED:
+            raise node.refuse(f"{node.kind} is not supported; supported: {', '.join(SUPPORTED)}")
+        if not path:
+            raise node.refuse("must have a name")
+    if not any(node.kind in NEURONS for node in graph.nodes.values()):
+        raise UserError(f"{graph.file}: the network must have a node of neurons "
+                        f"({', '.join(NEURONS)}), it has none")
+
+
+def read_network(path: pathlib.Path, *, dt: float | None = None, reset: str | None = None,
+                 integrator: str | None = None, refractory: int | None = None,
+                 cuts: tuple[str, ...] = (), timesteps: int | None = None,
+                 encoder: str | None = None, decoding: str | None = None,
+                 seed: int | None = None, recorded: int | None = None) -> FloatNetwork:
+    """Read any network of NIR nodes.
+
+    Every layer of neurons gets the folded maps from its sources, times the input scale of its
+    equation (``r * dt / tau`` under Euler); ``v_leak`` becomes bias. A layer is called by the
+    shortest leading part of its node's path that no other neuron node shares. What the file does
+    not say comes from the options, else from its metadata (``lamina_dt``, ``_reset``,
+    ``_refractory``, ``_timesteps``, ``_encoder``, ``_gain``, ``_seed``, ``_decoding``,
+    ``_strict``), else by :func:`discretise`, else from a default; each with a sentence in
+    ``assumptions``. A reset by subtraction subtracts the threshold.
 
     Parameters
     ----------
     path : pathlib.Path
     dt : float
-        Time step [s], positive, at most the smallest tau.
+        Time step [s], positive, at most the smallest tau under Euler.
     reset : str
-        ``value``, ``subtract`` or ``subtract-delayed``.
+        Label of a :class:`lamina.models.config.ResetRule`.
+    integrator : str
+        ``euler`` or ``exponential``.
+    refractory : int
+        0 or 1 timesteps of rest after a reset to value (snnTorch's ``zero``, one step late).
+    cuts : tuple of str
+        Edges ``SOURCE->TARGET`` of cycles that take one timestep.
     timesteps : int
         T of a sample, 1..65535; :data:`DEFAULT_TIMESTEPS` where nobody says.
     encoder, decoding : str
@@ -324,24 +231,25 @@ def read_network(path: pathlib.Path, *, dt: float | None = None, reset: str | No
     UserError
         One line that names file and node or the option, the rule, and the value.
     """
-    rule = _check_options(dt, reset, timesteps, encoder, decoding, seed)
-    path = pathlib.Path(path)
-    chain, metadata = read_chain(path)
-    meta = _Metadata(path, metadata)
+    _check_options(dt, reset, timesteps, encoder, decoding, seed)
+    reading = read_outline(path, dt=dt, reset=reset, integrator=integrator,
+                           refractory=refractory, cuts=cuts)
+    graph, plan = reading.graph, reading.outline
+    meta = _Metadata(graph.file, graph.metadata)
     with np.errstate(all="ignore"):
-        stages = _stages(chain)
-        step = discretise(path, [stage.neuron for stage in stages], dt=dt, reset=rule,
-                          stated_dt=meta.dt(), stated_reset=meta.reset(),
-                          stated_strict=meta.flag("strict"))
-        layers = tuple(_float_layer(stage, step) for stage in stages)
+        layers = assemble(plan, reading.neurons, reading.step)
     steps, steps_why = _said(timesteps, meta.whole("timesteps", 1, 65535),
                              recorded or DEFAULT_TIMESTEPS, "--timesteps")
     if recorded and steps_why.endswith("does not say"):
         steps_why = f"{recorded}, as in the data; the file does not say"
-    decode, decode_why = _said(decoding, meta.one_of("decoding", DECODINGS), "count", "--decoding")
+    usual = "count" if layers[-1].spiking else "v_final"
+    decode, decode_why = _said(decoding, meta.one_of("decoding", DECODINGS), usual, "--decoding")
     coder, coder_why = _encoder(meta, encoder, seed, recorded is not None)
+    mended = {"file": "; ".join(graph.notes)} if graph.notes else {}
+    shape = plan.inputs[0][1] if len(plan.inputs) == 1 else (
+        sum(int(np.prod(shape)) for _, shape in plan.inputs),)
     return FloatNetwork(
-        name=path.stem, layers=layers, input_shape=chain[0].shape("shape"), timesteps=steps,
-        encoder=coder, decoding=decode,
-        assumptions=step.assumptions | {"timesteps": steps_why, "encoder": coder_why,
-                                        "decoding": decode_why})
+        name=graph.file.stem, layers=layers, input_shape=shape, inputs=plan.inputs,
+        timesteps=steps, encoder=coder, decoding=decode,
+        assumptions=reading.step.assumptions | mended | {
+            "timesteps": steps_why, "encoder": coder_why, "decoding": decode_why})
