@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import math
 import pathlib
 
 import numpy as np
@@ -18,7 +19,7 @@ __all__ = ["DECODINGS", "ENCODINGS", "FORMAT_VERSION", "LEAKS", "Encoder", "Laye
 FORMAT_VERSION = 2
 LEAKS = ("decay", "subtract")
 DECODINGS = ("count", "first", "v_final", "v_sum", "v_max")
-ENCODINGS = ("spikes", "bernoulli", "rate")
+ENCODINGS = ("spikes", "bernoulli", "rate", "latency", "delta", "constant")
 _VECTORS = ("decay", "theta", "r", "v_reset", "bias")
 _PLAIN = ("name", "adder", "report", "gated_tiers", "shape", "spiking", "current", "refractory",
           "leak")
@@ -177,22 +178,38 @@ class Encoder:
     ----------
     kind : str
         ``spikes`` (the data are spikes), ``bernoulli`` (spike with probability `gain * x`, x in
-        0..1) or ``rate`` (the same rate, evenly spaced).
+        0..1), ``rate`` (the same rate, evenly spaced), ``latency`` (one spike, the earlier the
+        larger), ``delta`` (changes of a signal) or ``constant`` (a level in every timestep); see
+        :func:`lamina.models.encoder.encode`.
     gain : float
         0 < gain <= 1.
     seed : int
         Of the counter-based generator; sample, timestep and axon are its counter.
+    step : float
+        Change that ``delta`` answers, positive.
+    levels : int
+        Of ``constant``, 1..255: copies of each axon.
     """
 
     kind: str = "bernoulli"
     gain: float = 1.0
     seed: int = 0
+    step: float = 0.1
+    levels: int = 4
 
     def __post_init__(self):
         check_one_of("encoder", self.kind, ENCODINGS)
         if not 0 < self.gain <= 1:
             raise ValueError(f"encoder gain must be in 0..1 and not 0, not {self.gain}")
         check_int("encoder seed", self.seed, 0, 2**32 - 1)
+        if not 0 < self.step < math.inf:
+            raise ValueError(f"encoder step must be positive and finite, not {self.step}")
+        check_int("encoder levels", self.levels, 1, 255)
+
+    @property
+    def copies(self) -> int:
+        """Spiking axons for each real-valued input; copy-major: all of copy 0 come first."""
+        return {"delta": 2, "constant": self.levels}.get(self.kind, 1)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

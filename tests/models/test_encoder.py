@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lamina.models.encoder import encode
+from lamina.models.encoder import encode, thermometer
 from lamina.models.program import Encoder
 
 MASK = (1 << 64) - 1
@@ -53,12 +53,12 @@ def test_a_draw_equal_to_the_rate_is_no_spike():
         assert encode(Encoder(), x, 1).tolist() == [[[above] * 4]]
 
 
-@pytest.mark.parametrize("kind", ["bernoulli", "rate"])
+@pytest.mark.parametrize("kind", ["bernoulli", "rate", "latency", "constant"])
 def test_a_sample_does_not_depend_on_its_neighbours(kind):
     encoder = Encoder(kind=kind, seed=9)
     x = np.random.default_rng(4).random((300, 99))
     whole = encode(encoder, x, 11)
-    assert 0.4 < whole.mean() < 0.6
+    assert 0.05 < whole.mean() < 0.6
     for first, last in [(0, 1), (7, 9), (150, 300)]:
         np.testing.assert_array_equal(encode(encoder, x[first:last], 11, first), whole[first:last])
 
@@ -106,6 +106,64 @@ def test_rate_spends_exactly_the_floor_of_the_total():
     np.testing.assert_array_equal(spikes.sum(axis=1), np.floor(100 * x))
 
 
+@pytest.mark.parametrize(("x", "gain", "expected"), [
+    (1.0, 1.0, 0), (0.5, 1.0, 2), (0.9, 1.0, 0), (0.8, 1.0, 1), (1e-9, 1.0, 4), (0.0, 1.0, None),
+    (1.0, 0.5, 2)])
+def test_latency_spikes_once_and_the_brighter_the_earlier(x, gain, expected):
+    spikes = encode(Encoder(kind="latency", gain=gain), np.array([[x]]), 5)[0, :, 0]
+    assert np.flatnonzero(spikes).tolist() == ([] if expected is None else [expected])
+
+
+def test_latency_in_one_timestep_is_a_threshold():
+    assert encode(Encoder(kind="latency"), np.array([[0.0, 0.1, 1.0]]), 1).tolist() == [[[0, 1, 1]]]
+
+
+def test_delta_answers_what_moved_since_the_last_spike():
+    signal = np.array([5.0, 5.5, 6.0, 6.25, 7.25, 7.0, 6.0, 9.0])
+    spikes = encode(Encoder(kind="delta", step=1.0), np.stack([signal, -signal], axis=1)[None], 8)
+    rises, falls = [0, 0, 0, 1, 0, 0, 0, 1], [0] * 8
+    assert spikes[0].T.tolist() == [rises, falls, falls, rises]
+
+
+def test_delta_falls_on_the_second_plane_and_follows_the_gain():
+    signal = np.array([0.0, -3.0, -3.5, -6.0])[None, :, None]
+    assert encode(Encoder(kind="delta", step=1.0), signal, 4)[0].T.tolist() == [[0] * 4,
+                                                                               [0, 1, 0, 1]]
+    assert encode(Encoder(kind="delta", step=1.0, gain=0.5), signal, 4)[0, :, 1].tolist() == [
+        0, 1, 0, 1]
+    assert not encode(Encoder(kind="delta", step=1.0, gain=0.1), signal, 4).any()
+
+
+def test_constant_keeps_its_level_in_every_timestep():
+    x = np.array([[0.0, 0.1, 0.125, 0.5, 1.0]])
+    encoder = Encoder(kind="constant", levels=4)
+    spikes = encode(encoder, x, 3)
+    assert encoder.copies == 4 and spikes.shape == (1, 3, 20)
+    levels = spikes.reshape(3, 4, 5).sum(axis=1)
+    assert levels.tolist() == [[0, 0, 1, 2, 4]] * 3
+
+
+def test_copies_are_listed_one_after_the_other():
+    assert thermometer(np.array([[0, 3, 1]]), 3).tolist() == [[0, 1, 1, 0, 1, 0, 0, 1, 0]]
+
+
+@pytest.mark.parametrize(("kind", "copies"), [
+    ("spikes", 1), ("rate", 1), ("latency", 1), ("bernoulli", 1), ("delta", 2), ("constant", 7)])
+def test_an_encoder_says_how_many_axons_it_makes(kind, copies):
+    assert Encoder(kind=kind, levels=7).copies == copies
+
+
+@pytest.mark.parametrize(("fields", "message"), [
+    ({"step": 0.0}, "encoder step must be positive and finite, not 0.0"),
+    ({"step": np.inf}, "encoder step must be positive and finite, not inf"),
+    ({"levels": 0}, r"encoder levels must be in 1\.\.255, not 0"),
+    ({"kind": "poisson"}, "encoder must be one of spikes, bernoulli, rate, latency, delta, "
+                          "constant, not 'poisson'")])
+def test_bad_encoders(fields, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        Encoder(**fields)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, bool, np.int64, np.float32])
 def test_spikes_pass(dtype):
     spikes = np.random.default_rng(0).integers(0, 2, (3, 4, 5)).astype(dtype)
@@ -123,6 +181,12 @@ def test_spikes_pass(dtype):
      r"frames must be real numbers of shape \(samples, axons\), not float64 of shape \(2, 3, 4\)"),
     ("bernoulli", np.zeros((2, 3), dtype=complex),
      r"frames must be real numbers of shape \(samples, axons\), not complex128 of shape \(2, 3\)"),
+    ("delta", np.zeros((2, 5, 3)), r"signals must be real numbers of shape \(samples, 4, axons\), "
+                                   r"not float64 of shape \(2, 5, 3\)"),
+    ("delta", np.full((1, 4, 2), np.nan),
+     "signals must be finite, not nan at sample 0, timestep 0, axon 0"),
+    ("latency", np.array([[2.0]]), r"frames must be in 0\.\.1, not 2\.0 at sample 0, axon 0"),
+    ("constant", np.array([[np.inf]]), r"frames must be in 0\.\.1, not inf at sample 0, axon 0"),
     ("spikes", np.zeros((2, 5, 3)), r"spikes must have shape \(samples, 4, axons\), "
                                     r"not \(2, 5, 3\)"),
     ("spikes", np.zeros((2, 4)), r"spikes must have shape \(samples, 4, axons\), not \(2, 4\)"),
