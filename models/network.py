@@ -115,9 +115,9 @@ def neuron_updates_per_sample(program: Program) -> int:
 
 def _is_chain(program: Program) -> bool:
     """Whether each layer sees all spikes of the one before, whole and at once."""
-    return all(layer.sources == (Source(layer=index - 1, units=layer.axons),)
-               for index, layer in enumerate(program.layers)) \
-        and program.axons == program.layers[0].axons
+    return program.axons == program.layers[0].axons and all(
+        layer.axons and layer.sources == (Source(layer=index - 1, units=layer.axons),)
+        for index, layer in enumerate(program.layers))
 
 
 def _is_plain_lif(layer: Layer) -> bool:

@@ -13,6 +13,7 @@ from lamina.models.fixed import signed_bits
 from lamina.models.network import run
 from lamina.models.program import Layer, Program
 from lamina.models.ranges import accumulator_bits
+from lamina.models.source import INPUT, Source
 
 __all__ = ["Recipe", "quantise"]
 
@@ -27,9 +28,15 @@ _RATIOS = {
     "coarse": (1.0, 0.9, 0.8, 0.7, 1.15, 1.3, 1.5, 1.75, 2.0, 2.3, 2.7, 3.2, 4.0, 5.0),
 }
 _COARSE_BITS = 5
+_NEURON_STEPS = 60_000_000
+"""Neuron updates of one trial of candidates beyond which fewer samples and candidates are tried."""
+_FEWEST_CANDIDATES = 5
+_ON_GRID = 1e-4
+_DELAYED = (ResetRule.SUBTRACT_DELAYED, ResetRule.SUBTRACT_REDERIVED)
 _REFINEMENTS = (
     ("theta", (0, 1, -1, 2, -2, 3, -3, 4, -4, 6, -6, 8, -8)),
     ("bias", (0, 1, -1)),
+    ("feed", (0, 1, -1)),
     ("decay", (0, 1, -1)),
     ("r", (0, 1, -1, 2, -2, 4, -4)),
     ("theta", (0, 1, -1, 2, -2)),
@@ -99,35 +106,44 @@ class Recipe:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class _Choice:
-    """Scale of each neuron [LSB per unit] and what was added to its integers."""
+    """Scale of each weight column [LSB per unit] and what was added to its neurons' integers.
+
+    `feed` is added to the bias of a synaptic current, `bias` to that of the membrane.
+    """
 
     scale: np.ndarray
     theta: np.ndarray
     bias: np.ndarray
+    feed: np.ndarray
     decay: np.ndarray
     r: np.ndarray
 
     @classmethod
     def plain(cls, scale: np.ndarray) -> _Choice:
         zero = np.zeros(scale.shape, dtype=np.int64)
-        return cls(scale=scale, theta=zero, bias=zero, decay=zero, r=zero)
+        return cls(scale=scale, theta=zero, bias=zero, feed=zero, decay=zero, r=zero)
 
     def pick(self, best: np.ndarray) -> _Choice:
-        """Of choices stacked as (candidates, neurons), the one that `best` names per neuron."""
+        """Of choices stacked as (candidates, columns), the one that `best` names per column."""
         index = np.arange(best.size)
         return _Choice(**{field.name: getattr(self, field.name)[best, index]
                           for field in dataclasses.fields(self)})
 
     def stack(self, name: str, values: np.ndarray) -> _Choice:
-        """Candidates (len(values), neurons) that differ in `name`."""
+        """Candidates (len(values), columns) that differ in `name`."""
         shape = np.broadcast_shapes(values.shape, (1, self.scale.size))
         fields = {field.name: np.broadcast_to(getattr(self, field.name), shape)
                   for field in dataclasses.fields(self)}
         return _Choice(**fields | {name: np.broadcast_to(values, shape)})
 
+    def row(self, index: int) -> _Choice:
+        """One candidate of a stack."""
+        return _Choice(**{field.name: getattr(self, field.name)[index]
+                          for field in dataclasses.fields(self)})
+
 
 def _codes(layer: FloatLayer, scale: np.ndarray, recipe: Recipe) -> np.ndarray:
-    """Weight codes (axons, neurons)."""
+    """Weight codes (axons, columns)."""
     if recipe.weight_bits == 1:
         return np.where(layer.weights >= 0, 1, -1)
     return np.clip(np.rint(layer.weights * scale), *recipe.code_range).astype(np.int64)
@@ -139,92 +155,119 @@ def _floor_loss(decay: np.ndarray, decay_bits: int) -> np.ndarray:
     return 0.5 - 0.5 * fraction / (1 << decay_bits)
 
 
-def _integers(layer: FloatLayer, choice: _Choice, recipe: Recipe) -> dict[str, np.ndarray]:
-    """Decay, theta, r, v_reset and bias [LSB], each shaped like ``choice.scale``."""
-    scale = choice.scale
+def _integers(layer: FloatLayer, choice: _Choice, recipe: Recipe, bias: str) -> dict:
+    """Decay, theta, r, v_reset and bias [LSB] per neuron; `bias` names the offset of the choice."""
+    repeat = layer.neurons // layer.weights.shape[1]
+    added = {name: np.repeat(getattr(choice, name), repeat) for name in ("theta", "r", bias)}
+    scale = np.repeat(choice.scale, repeat)
     half = 1 << (recipe.search_state_bits - 1)
-    decay = np.rint(layer.decay * (1 << recipe.decay_bits)).astype(np.int64) + choice.decay
-    decay = np.where((layer.decay == 0) | (layer.decay == 1), decay - choice.decay, decay)
+    shift = np.repeat(choice.decay, repeat) if layer.spiking else 0
+    nominal = np.rint(layer.decay * (1 << recipe.decay_bits)).astype(np.int64)
+    decay = np.where((layer.decay == 0) | (layer.decay == 1), nominal, nominal + shift)
     decay = np.clip(decay, 0, 1 << recipe.decay_bits)
     level = layer.theta * scale
     theta = np.floor(level) + 1 if layer.strict else np.ceil(level)
-    least = 1 if layer.reset is ResetRule.SUBTRACT_DELAYED else -half
-    bias = layer.bias * scale + _floor_loss(decay, recipe.decay_bits)
+    least = 1 if layer.reset in _DELAYED else -half
+    offset = layer.bias * scale + _floor_loss(decay, recipe.decay_bits)
     value = layer.reset is ResetRule.VALUE
-    fields = {"theta": np.clip(theta + choice.theta, least, half - 1),
-              "r": 0 * level if value else np.rint(layer.r * scale) + choice.r,
+    fields = {"theta": np.clip(theta + added["theta"], least, half - 1) * layer.spiking,
+              "r": 0 * level if value else np.rint(layer.r * scale) + added["r"],
               "v_reset": np.rint(layer.v_reset * scale) if value else 0 * level,
-              "bias": np.rint(bias) + choice.bias}
+              "bias": np.rint(offset) + added[bias]}
     return {"decay": decay} | {name: np.clip(vector, -half, half - 1).astype(np.int64)
                                for name, vector in fields.items()}
 
 
-def _build(layer: FloatLayer, choice: _Choice, recipe: Recipe) -> Layer:
+def _build(layer: FloatLayer, choice: _Choice, recipe: Recipe, *, bias: str = "bias", **changes
+           ) -> Layer:
+    """The integer layer; `changes` replace fields."""
+    fields = {"sources": layer.sources, "shape": layer.shape, "current": layer.current} | changes
     return Layer(name=layer.name, weights=_codes(layer, choice.scale, recipe), reset=layer.reset,
-                 gated_tiers=recipe.layer_gated.get(layer.name, 0),
-                 **_integers(layer, choice, recipe))
+                 spiking=layer.spiking, refractory=layer.refractory,
+                 gated_tiers=recipe.layer_gated.get(layer.name, 0), **fields,
+                 **_integers(layer, choice, recipe, bias))
 
 
-def _flat(layer: FloatLayer, choice: _Choice, recipe: Recipe) -> Layer:
-    """All candidates (candidates, neurons) of `choice` as neurons of one integer layer."""
-    vectors = {name: vector.ravel() for name, vector in _integers(layer, choice, recipe).items()}
-    codes = [_codes(layer, scale, recipe) for scale in choice.scale]
-    return Layer(name=layer.name, weights=np.concatenate(codes, axis=1), reset=layer.reset,
-                 gated_tiers=recipe.layer_gated.get(layer.name, 0), **vectors)
+def _side_by_side(layers: list[Layer]) -> Layer:
+    """Layers that differ in their integers only as columns (channels) of one layer."""
+    first = layers[0]
+    vectors = {name: np.concatenate([getattr(layer, name) for layer in layers])
+               for name in ("decay", "theta", "r", "v_reset", "bias")}
+    return dataclasses.replace(
+        first, weights=np.concatenate([layer.weights for layer in layers], axis=1),
+        shape=(len(layers) * first.shape[0], *first.shape[1:]), **vectors)
 
 
 def _program(network: FloatNetwork, layers: tuple[Layer, ...], recipe: Recipe,
-             state_bits: int) -> Program:
+             state_bits: int, shape: tuple[int, ...] = ()) -> Program:
     acc_bits = accumulator_bits(layers, tiers=recipe.tiers, gated=recipe.gated_tiers,
                                 fill=recipe.tier_fill, decay_bits=recipe.decay_bits,
                                 state_bits=state_bits)
     return Program(name=network.name, layers=layers, timesteps=network.timesteps,
                    weight_bits=recipe.weight_bits, acc_bits=acc_bits, state_bits=state_bits,
-                   decay_bits=recipe.decay_bits, encoder=network.encoder,
+                   decay_bits=recipe.decay_bits, encoder=network.encoder, input_shape=shape,
                    decoding=network.decoding, gated_tiers=recipe.gated_tiers,
                    tier_fill=recipe.tier_fill, assumptions=dict(network.assumptions))
 
 
 class _Search:
-    """Fits the integers of one layer to the spikes of its float counterpart.
+    """Fits the integers of one layer, its synaptic current included, to its float counterpart.
 
     Parameters
     ----------
-    spikes : uint8 array (N, T, axons)
-        What arrives from the layer before, already quantised.
+    network : FloatNetwork
+    number : int
+        Of the layer in `network`.
+    trains : list of uint8 arrays (N, T, units)
+        What arrives from each source, delays included.
     target : uint8 array (N, T, neurons)
         What the float network fires.
     peak : float array (neurons,)
         Largest membrane that the float network stores [unit of the network].
     """
 
-    def __init__(self, network: FloatNetwork, layer: FloatLayer, recipe: Recipe,
-                 spikes: np.ndarray, target: np.ndarray, peak: np.ndarray):
-        self.network, self.layer, self.recipe = network, layer, recipe
-        self.spikes, self.target = spikes, target
+    def __init__(self, network: FloatNetwork, number: int, recipe: Recipe,
+                 trains: list[np.ndarray], target: np.ndarray, peak: np.ndarray):
+        self.network, self.recipe = network, recipe
+        self.layer = network.layers[number]
+        current = self.layer.current
+        self.feed = self.layer if current is None else network.layers[current]
+        self.parts = [self.layer] if current is None else [self.feed, self.layer]
+        self.spikes, self.target = np.concatenate(trains, axis=2), target
+        self.sources = _outside(self.feed.sources)
+        self.repeat = self.layer.neurons // self.feed.weights.shape[1]
         self.largest_scale = self._limit()
-        self.roomy_scale = np.minimum(self.largest_scale, self._holding(peak))
+        self.roomy_scale = np.minimum(self.largest_scale, self._holding(self._least(peak, np.max)))
+
+    def _least(self, vector: np.ndarray, of=np.min) -> np.ndarray:
+        """A value per neuron to one per column."""
+        return of(vector.reshape(-1, self.repeat), axis=1)
 
     def _holding(self, level: np.ndarray) -> np.ndarray:
-        """Scale per neuron at which the store holds `level` with its headroom."""
+        """Scale at which the store holds `level` with its headroom."""
         room = 1 << (self.recipe.search_state_bits - 1 - _HEADROOM_BITS)
         return room / np.maximum(level, _SMALLEST)
 
     def _limit(self) -> np.ndarray:
-        """Scale per neuron at which parameters fill the store or sums the accumulator."""
-        recipe, layer = self.recipe, self.layer
-        limit = self._holding(np.max([np.abs(vector) for vector in (
-            layer.theta, layer.r, layer.v_reset, layer.bias)], axis=0))
+        """Scale per column at which parameters fill the store or sums the accumulator."""
+        recipe = self.recipe
+        largest = np.max([np.abs(getattr(part, name)) for part in self.parts
+                          for name in ("theta", "r", "v_reset", "bias")], axis=0)
+        limit = self._holding(self._least(largest, np.max))
         if recipe.acc_bits is not None:
-            reach = np.maximum(np.maximum(layer.weights, 0).sum(axis=0),
-                               np.maximum(-layer.weights, 0).sum(axis=0))
+            times = np.concatenate([np.full(
+                source.axons, np.prod(source.window.pool) if source.window else 1)
+                for source in self.feed.sources])[:, None]
+            weights = self.feed.weights * times
+            reach = np.maximum(np.maximum(weights, 0).sum(axis=0),
+                               np.maximum(-weights, 0).sum(axis=0))
             room = (1 << (recipe.acc_bits - 1)) - (1 << (recipe.search_state_bits - 1))
             limit = np.minimum(limit, 0.9 * room / np.maximum(reach, _SMALLEST))
         return limit
 
     def base(self) -> np.ndarray:
-        """Scale per neuron that just holds its weights; the layer's own for silent weights."""
-        weights, (low, high) = self.layer.weights, self.recipe.code_range
+        """Scale per column that just holds its weights; the layer's own for silent weights."""
+        weights, (low, high) = self.feed.weights, self.recipe.code_range
         if self.recipe.weight_bits == 1:
             size = np.abs(weights).mean(axis=0)
             base = 1 / np.where(size > 0, size, size.max() or 1.0)
@@ -234,14 +277,52 @@ class _Search:
             base = 1 / np.maximum(size, largest / _LARGEST_SPREAD)
         return np.minimum(base, self.largest_scale)
 
-    def errors(self, choice: _Choice) -> np.ndarray:
-        """Wrong spikes of each candidate, int64 (candidates, neurons)."""
-        candidates, neurons = choice.scale.shape
-        layer = _flat(self.layer, choice, self.recipe)
-        program = _program(self.network, (layer,), self.recipe, self.recipe.search_state_bits)
-        got = run(program, self.spikes, self.recipe.tiers).spikes
-        got = got.reshape(*got.shape[:2], candidates, neurons)
-        return (got != self.target[:, :, None, :]).sum(axis=(0, 1), dtype=np.int64)
+    def grid(self) -> np.ndarray | None:
+        """Finest scale per column at which the weights are codes already, or None."""
+        weights, (low, high) = self.feed.weights, self.recipe.code_range
+        scale = None if self.feed.grid is None else 1 / self.feed.grid
+        if scale is None:
+            largest = np.abs(weights).max()
+            trials = np.arange(1, -low + 1) / largest if largest > 0 else np.ones(1)
+            scale = next((np.full(weights.shape[1], trial) for trial in trials
+                          if np.abs(weights * trial - np.rint(weights * trial)).max() < _ON_GRID),
+                         None)
+        if scale is None:
+            return None
+        codes = weights * scale
+        times = np.floor(np.min([(high + 0.5) / np.maximum(codes.max(axis=0), 1),
+                                 (low - 0.5) / np.minimum(codes.min(axis=0), -1),
+                                 self.largest_scale / scale], axis=0)).min()
+        on_grid = np.abs(codes - np.rint(codes)).max() < _ON_GRID
+        return scale * times if on_grid and times >= 1 else None
+
+    def layers(self, stack: _Choice) -> tuple[Layer, ...]:
+        """All candidates of `stack` as neurons of one integer layer, behind its current if any."""
+        outside = {"sources": self.sources}
+        choices = [stack.row(index) for index in range(len(stack.scale))]
+        if self.feed is self.layer:
+            return (_side_by_side([_build(self.layer, choice, self.recipe, **outside)
+                                   for choice in choices]),)
+        return (_side_by_side([_build(self.feed, choice, self.recipe, bias="feed", **outside)
+                               for choice in choices]),
+                _side_by_side([_build(self.layer, choice, self.recipe, current=0)
+                               for choice in choices]))
+
+    def _samples(self, candidates: int) -> int:
+        """Calibration samples that a trial of so many candidates may take."""
+        steps = candidates * self.layer.neurons * self.spikes.shape[1] * len(self.parts)
+        return int(np.clip(_NEURON_STEPS // steps, 1, len(self.spikes)))
+
+    def errors(self, stack: _Choice) -> np.ndarray:
+        """Wrong spikes of each candidate, int64 (candidates, columns)."""
+        candidates, columns = stack.scale.shape
+        samples = self._samples(candidates)
+        program = _program(self.network, self.layers(stack), self.recipe,
+                           self.recipe.search_state_bits, (self.spikes.shape[2],))
+        got = run(program, self.spikes[:samples], self.recipe.tiers).spikes
+        got = got.reshape(*got.shape[:2], candidates, -1)
+        wrong = (got != self.target[:samples, :, None, :]).sum(axis=(0, 1), dtype=np.int64)
+        return wrong.reshape(candidates, columns, -1).sum(axis=2)
 
     def fit(self, kind: str) -> tuple[_Choice, int]:
         """Best choice with one scale per ``neuron`` or one per ``layer``, and its wrong spikes."""
@@ -249,14 +330,25 @@ class _Search:
         if kind == "layer":
             base = np.full_like(base, base.min())
         ratios = np.array(self.recipe.ratios)[:, None]
+        if self._samples(len(ratios)) < 2:
+            ratios = ratios[:_FEWEST_CANDIDATES]
         scales = np.minimum(base * ratios, self.largest_scale)
         scales = np.concatenate([scales, np.minimum(base, self.roomy_scale)[None]])
         if kind == "layer":
             scales = np.broadcast_to(scales.min(axis=1, keepdims=True), scales.shape)
-        stack = _Choice.plain(base).stack("scale", scales)
+        return self._best(scales, kind)
+
+    def keep(self, grid: np.ndarray) -> tuple[_Choice, int]:
+        """The choice that keeps the codes of the file, and its wrong spikes."""
+        return self._best(grid[None], "layer")
+
+    def _best(self, scales: np.ndarray, kind: str) -> tuple[_Choice, int]:
+        stack = _Choice.plain(scales[0]).stack("scale", scales)
+        if not self.layer.spiking:
+            return stack.row(0), 0
         errors = self.errors(stack)
         if kind == "layer":
-            best = np.full(base.size, errors.sum(axis=1).argmin())
+            best = np.full(scales.shape[1], errors.sum(axis=1).argmin())
         else:
             best = errors.argmin(axis=0)
         return self._refine(stack.pick(best))
@@ -264,13 +356,44 @@ class _Search:
     def _refine(self, choice: _Choice) -> tuple[_Choice, int]:
         """Move the free integers one after the other to where the fewest spikes are wrong."""
         for name, deltas in _REFINEMENTS:
-            if name == "r" and self.layer.reset is ResetRule.VALUE:
+            if (name == "r" and self.layer.reset is ResetRule.VALUE) or (
+                    name == "feed" and self.feed is self.layer):
                 continue
+            if self._samples(len(deltas)) < 2:
+                deltas = deltas[:3]
             values = getattr(choice, name) + np.array(deltas)[:, None]
             stack = choice.stack(name, values)
             errors = self.errors(stack)
             choice = stack.pick(errors.argmin(axis=0))
         return choice, int(errors.min(axis=0).sum())
+
+    def chosen(self) -> tuple[str, _Choice]:
+        """What is kept, and which kind of scale it has."""
+        grid = self.grid()
+        if grid is not None:
+            return "given", self.keep(grid)[0]
+        comparing = not self.layer.spiking or (
+            self.layer is self.network.layers[-1] and self.network.decoding.startswith("v_"))
+        kinds = ("layer",) if comparing else ("neuron", "layer")
+        fits = {kind: self.fit(kind) for kind in kinds}
+        kind = min(fits, key=lambda kind: fits[kind][1])
+        return kind, fits[kind][0]
+
+
+def _outside(sources: tuple[Source, ...]) -> tuple[Source, ...]:
+    """`sources` as ranges of one input, side by side and without delay."""
+    first, outside = 0, []
+    for source in sources:
+        outside.append(Source(layer=INPUT, units=source.units, first=first, window=source.window))
+        first += source.units
+    return tuple(outside)
+
+
+def _delayed(train: np.ndarray, delay: int) -> np.ndarray:
+    """`train` (N, T, units) `delay` timesteps later."""
+    late = np.zeros_like(train)
+    late[:, delay:] = train[:, :max(0, train.shape[1] - delay)]
+    return late
 
 
 def _state_bits(layers: tuple[Layer, ...], membranes: tuple[np.ndarray, ...]) -> int:
@@ -314,26 +437,38 @@ def quantise(network: FloatNetwork, spikes: np.ndarray, labels: np.ndarray | Non
     """
     recipe = recipe or Recipe()
     reference = run_float(network, spikes, trace=True)
-    layers, kinds, arriving = [], [], spikes
-    for layer, target, membranes in zip(network.layers, reference.layer_spikes,
-                                        reference.layer_membranes, strict=True):
-        search = _Search(network, layer, recipe, arriving, target, membranes.max(axis=(0, 1)))
-        fits = {kind: search.fit(kind) for kind in ("neuron", "layer")}
-        kind = min(fits, key=lambda kind: fits[kind][1])
-        layers.append(_build(layer, fits[kind][0], recipe))
-        kinds.append(kind)
-        program = _program(network, (layers[-1],), recipe, recipe.search_state_bits)
-        arriving = run(program, arriving, recipe.tiers).spikes
-    program = _finish(network, tuple(layers), recipe, spikes)
+    fired = list(reference.layer_spikes)
+    layers: dict[int, Layer] = {}
+    kinds: dict[int, str] = {}
+    currents = {layer.current for layer in network.layers}
+    for number, layer in enumerate(network.layers):
+        if number in currents:
+            continue
+        feed = layer if layer.current is None else network.layers[layer.current]
+        trains = [_delayed(spikes[:, :, source.first:source.first + source.units]
+                           if source.layer == INPUT else fired[source.layer], source.delay)
+                  for source in feed.sources]
+        peak = reference.layer_membranes[number].max(axis=(0, 1))
+        search = _Search(network, number, recipe, trains, reference.layer_spikes[number], peak)
+        kind, choice = search.chosen()
+        if layer.current is not None:
+            layers[layer.current] = _build(feed, choice, recipe, bias="feed")
+            kinds[layer.current] = kind
+        layers[number], kinds[number] = _build(layer, choice, recipe), kind
+        alone = _program(network, search.layers(choice.stack("theta", choice.theta[None])), recipe,
+                         recipe.search_state_bits, (search.spikes.shape[2],))
+        fired[number] = run(alone, search.spikes, recipe.tiers).spikes
+    program = _finish(network, tuple(layers[number] for number in sorted(layers)), recipe, spikes)
     return program, assess(network, program, spikes, labels, tiers=recipe.tiers,
-                           scales=tuple(kinds))
+                           scales=tuple(kinds[number] for number in sorted(kinds)))
 
 
 def _finish(network: FloatNetwork, layers: tuple[Layer, ...], recipe: Recipe,
             spikes: np.ndarray) -> Program:
     """The program with its input shape and its final store and accumulator widths."""
-    program = _program(network, layers, recipe, recipe.search_state_bits)
+    program = _program(network, layers, recipe, recipe.search_state_bits, network.input_shape)
     if recipe.state_bits is None:
         trace = run(program, spikes, recipe.tiers, trace=True)
-        program = _program(network, layers, recipe, _state_bits(layers, trace.layer_membranes))
-    return dataclasses.replace(program, input_shape=network.input_shape)
+        program = _program(network, layers, recipe, _state_bits(layers, trace.layer_membranes),
+                           network.input_shape)
+    return dataclasses.replace(program, inputs=network.inputs)
