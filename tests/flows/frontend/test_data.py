@@ -94,11 +94,12 @@ def test_a_missing_mnist_is_told(tmp_path, refused):
         load_data(f"mnist:{tmp_path}", split="train")
 
 
+KNOWN = "--data must be digits, mnist:DIR, nmnist:DIR, events:DIR or FILE.npz, "
+
+
 @pytest.mark.parametrize(("spec", "counts", "message"), [
-    ("cifar", "refuse", "--data must be digits, mnist:DIR or FILE.npz, not 'cifar'"),
-    ("nmnist:x", "refuse",
-     "--data nmnist:x: nmnist is not supported yet; use digits, mnist:DIR or FILE.npz"),
-    ("digits", "repeat", "--counts repeat is not supported yet; use clip or refuse"),
+    ("cifar", "refuse", KNOWN + "not 'cifar'"),
+    ("nmnist:", "refuse", KNOWN + "not 'nmnist:'"),
     ("digits", "sum", "--counts must be one of refuse, clip, repeat, not 'sum'"),
     ("none.npz", "refuse", "--data none.npz: no such file"),
 ])
@@ -133,19 +134,60 @@ def test_images_are_intensities_or_bytes(tmp_path):
 
 def test_counts_are_clipped_on_demand(tmp_path, refused):
     path = save(tmp_path / "counts.npz", spikes=np.array([[[0, 3, 1]]]))
-    with refused(f"{path}: spikes must be 0 or 1, the largest count is 3; use --counts clip"):
+    with refused(f"{path}: spikes must be 0 or 1, the largest count is 3; use --counts clip, "
+                 f"or --counts repeat"):
         load_data(str(path))
-    assert load_data(str(path), counts="clip").spikes.tolist() == [[[0, 1, 1]]]
+    clipped = load_data(str(path), counts="clip")
+    assert clipped.spikes.tolist() == [[[0, 1, 1]]] and clipped.repeats == 1
+
+
+def test_repeated_counts_are_copies_of_the_axons(tmp_path, refused):
+    path = save(tmp_path / "counts.npz", spikes=np.array([[[[0, 3, 1]]]]))
+    data = load_data(str(path), counts="repeat", max_count=3)
+    assert data.spikes.tolist() == [[[0, 1, 1, 0, 1, 0, 0, 1, 0]]]
+    assert data.repeats == 3 and data.shape == (1, 3) and data.axons == 9
+    data.check(Shape((3, 1, 3), timesteps=1))
+    with refused(f"{path}: counts must be at most 2 under --counts repeat, the largest is 3; use a "
+                 f"larger --max-count, or clip"):
+        load_data(str(path), counts="repeat", max_count=2)
+    with refused("--max-count must be in 2..255, not 1"):
+        load_data(str(path), counts="repeat", max_count=1)
+
+
+def test_signals_go_through_delta(tmp_path, refused):
+    signals = np.array([[0.0, 2.0, 2.5, 0.5]])[..., None] + np.zeros(3)
+    path = save(tmp_path / "signals.npz", signals=signals)
+    data, network = load_data(str(path)), Shape((2, 3), encoder=Encoder(kind="delta", step=1.0))
+    data.check(network)
+    assert data.encoded(network)[0, :, [0, 3]].tolist() == [[0, 1, 0, 0], [0, 0, 0, 1]]
+    with refused(f"--data {path}: signals must be encoded by --encoder delta, not rate"):
+        data.check(Shape((2, 3), encoder=Encoder(kind="rate")))
+    with refused(f"--data {path}: frames have 6 axons, shape (3,) 2 times; the "
+                 f"network has 3, shape (3,)"):
+        data.check(Shape((3,), encoder=Encoder(kind="delta")))
+
+
+def test_constant_levels_need_copies_of_the_axons():
+    network = Shape((5, 64), encoder=Encoder(kind="constant", levels=5))
+    data = load_data("digits")
+    data.check(network)
+    spikes = data.encoded(network, 0, 3)
+    levels = np.floor(data.images[:3] * 5 + 0.5)
+    assert levels.max() == 5
+    np.testing.assert_array_equal(spikes.reshape(3, 4, 5, 64).sum(axis=2)[:, 2], levels)
 
 
 SPIKES = np.zeros((6, 4, 3), dtype=np.uint8)
+EITHER = "must hold either spikes[N,T,...], signals[N,T,...] or images[N,...], "
 
 
 @pytest.mark.parametrize(("arrays", "message"), [
-    ({"labels": np.zeros(3)},
-     "must hold either spikes[N,T,...] or images[N,...], it holds labels"),
-    ({"spikes": SPIKES, "images": SPIKES},
-     "must hold either spikes[N,T,...] or images[N,...], it holds images, spikes"),
+    ({"labels": np.zeros(3)}, EITHER + "it holds labels"),
+    ({"spikes": SPIKES, "images": SPIKES}, EITHER + "it holds images, spikes"),
+    ({"signals": SPIKES + np.inf}, "signals must be finite, not inf"),
+    ({"signals": SPIKES[0]}, "signals must be numbers with at least 3 dimensions and one sample, "
+                             "not uint8 of shape (4, 3)"),
+    ({"spikes": SPIKES + np.nan}, "spikes must be 0, 1 or counts, not nan"),
     ({"spikes": SPIKES[0]}, "spikes must be numbers with at least 3 dimensions and one sample, not "
                             "uint8 of shape (4, 3)"),
     ({"images": np.zeros((0, 3))}, "images must be numbers with at least 2 dimensions and one "
@@ -195,7 +237,9 @@ EVENTS = Dataset(name="d", shape=(6,), spikes=np.zeros((2, 4, 6), dtype=np.uint8
     (EVENTS, Shape((6,), timesteps=5), "samples have 4 timesteps, the network runs 5; "
                                        "say --timesteps 4"),
     (IMAGES, Shape((6,), encoder=Encoder(kind="spikes")), "the network takes spikes, not images; "
-     "choose --encoder bernoulli or rate"),
+     "choose --encoder bernoulli, rate, latency or constant"),
+    (IMAGES, Shape((6,), encoder=Encoder(kind="delta")), "the network takes signals, not images; "
+     "choose --encoder bernoulli, rate, latency or constant"),
     (IMAGES, Shape((1, 2, 3)), "labels must be in 0..9 for 10 outputs, not 12"),
 ])
 def test_data_that_do_not_fit_the_network_are_refused(refused, data, network, message):
