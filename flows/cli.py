@@ -185,14 +185,16 @@ def _add_options(command: argparse.ArgumentParser) -> None:
     add("net", metavar="NET", type=pathlib.Path, help="a .nir file or the folder of a program")
     add("-o", "--out", metavar="OUT", type=pathlib.Path, help="where the results go")
     add("--target", help="icebreaker (default), ulx3s or a board's TOML file")
-    add("--data", help="digits, mnist:DIR or FILE.npz; default: seeded random spikes")
-    add("--counts", choices=("clip", "repeat", "refuse"), help="data with counts above 1")
+    add("--data", help="digits, mnist:DIR, nmnist:DIR, events:DIR or FILE.npz; default: seeded "
+                       "random spikes")
+    _add_reading(command.add_argument_group("how data are read"))
     add("--weight-bits", type=_weight_bits, metavar="N", help="1..8 or 16 (default 8)")
     add("--dt", type=_positive(float, "number of seconds"), metavar="SECONDS")
     add("--reset", metavar="RULE",
         help="value, subtract, subtract-delayed or subtract-rederived")
     add("--timesteps", type=_positive(int, "integer"), metavar="T", help="timesteps per sample")
-    add("--encoder", choices=("spikes", "bernoulli", "rate"), help="real values to spikes")
+    add("--encoder", metavar="KIND", help="real values to spikes: bernoulli, rate, latency, "
+        "delta:STEP, constant:LEVELS, or spikes already")
     add("--tier-modes", metavar="MODES",
         help="one per tier, e.g. nominal,nominal,nominal,gated; per layer fc1:...;fc2:...")
     add("--tier-fill", choices=("mid", "zero"), help="what gated bits read as (default mid)")
@@ -204,3 +206,19 @@ def _add_options(command: argparse.ArgumentParser) -> None:
     add("--waves", action="store_true", default=None, help="keep waveforms of the simulation")
     add("--native-tools", action="store_true", default=None,
         help="tools of the machine instead of the pinned builds")
+
+
+def _add_reading(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--counts", choices=("clip", "repeat", "refuse"), help="data with counts above 1")
+    add("--max-count", type=_positive(int, "integer"), metavar="N",
+        help="copies of an axon under --counts repeat (default 4)")
+    add("--bin", type=_positive(float, "number of seconds"), metavar="SECONDS",
+        help="width of a timestep of recordings")
+    add("--bins", type=_positive(int, "integer"), metavar="N", help="timesteps of recordings")
+    add("--sensor", metavar="WxH", help="pixels, where recordings do not say")
+    add("--crop", metavar="WxH+X+Y", help="pixels that are kept")
+    add("--downsample", type=_positive(int, "integer"), metavar="N", help="N x N pixels to one")
+    add("--polarity", choices=("both", "merge"), help="a plane each (default), or one")
+    add("--drop-invalid", action="store_true", default=None,
+        help="leave out events outside the sensor or running backwards in time")

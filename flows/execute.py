@@ -122,11 +122,13 @@ def _program(job: Job, on: str) -> tuple[Program, tuple[int, ...]]:
 def _float_network(job: Job) -> FloatNetwork:
     if job.source is None:
         raise UserError(f"--on float takes a .nir file, not the program in {job.options.net}")
-    given, recorded = job.options, None
+    given, data = job.options, None
     if given.data is not None:
-        recorded = load_data(given.data, counts=given.counts or "refuse").timesteps
+        data = load_data(given.data, **given.reading)
     return read_network(job.source, dt=given.dt, reset=given.reset, timesteps=given.timesteps,
-                        encoder=given.encoder, seed=given.seed, recorded=recorded)
+                        encoder=given.encoder, seed=given.seed,
+                        recorded=data.timesteps if data else None,
+                        repeats=data.repeats if data else 1)
 
 
 def _samples(job: Job, network: Program | FloatNetwork, *,

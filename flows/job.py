@@ -9,7 +9,7 @@ import zipfile
 from lamina.flows.designs import TARGETS, Target, load_target
 from lamina.flows.errors import UserError
 from lamina.flows.frontend.compile import Compiled, CompileOptions, check_fit, compile_network
-from lamina.flows.frontend.data import Dataset, load_data, random_data
+from lamina.flows.frontend.data import Binning, Dataset, load_data, random_data
 from lamina.flows.workspace import read_settings
 from lamina.models.config import HardwareConfig
 from lamina.models.program import Program
@@ -20,7 +20,9 @@ __all__ = ["DEFAULT_SAMPLES", "DEFAULT_TARGET", "Job", "Options", "compile_for",
 DEFAULT_SAMPLES = 20
 DEFAULT_TARGET = "icebreaker"
 _COMPILE_ONLY = ("weight_bits", "dt", "reset", "timesteps", "encoder", "tier_modes", "tier_fill")
-_KEPT = ("target", "data", "counts", "samples", "seed")
+_READING = ("counts", "max_count", "bin", "bins", "sensor", "crop", "downsample", "polarity",
+            "drop_invalid")
+_KEPT = ("target", "data", *_READING, "samples", "seed")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,6 +37,11 @@ class Options:
         Folder of the results (a file for :func:`lamina.flows.steps.run`).
     target, data, counts : str
         Board; labelled samples; what to do with counts above 1.
+    max_count : int
+        Largest count that ``repeat`` takes.
+    bin, bins, sensor, crop, downsample, polarity, drop_invalid
+        How recordings become frames: :class:`lamina.flows.frontend.data.Binning`, where `bin` is
+        called ``seconds``.
     weight_bits, dt, reset, timesteps, encoder, tier_modes, tier_fill
         Act when the network is compiled, and are refused for a program.
     samples, seed : int
@@ -52,6 +59,14 @@ class Options:
     target: str | None = None
     data: str | None = None
     counts: str | None = None
+    max_count: int | None = None
+    bin: float | None = None
+    bins: int | None = None
+    sensor: str | None = None
+    crop: str | None = None
+    downsample: int | None = None
+    polarity: str | None = None
+    drop_invalid: bool | None = None
     weight_bits: int | None = None
     dt: float | None = None
     reset: str | None = None
@@ -65,6 +80,20 @@ class Options:
     waves: bool = False
     native_tools: bool = False
     on: str | None = None
+
+    @property
+    def reading(self) -> dict:
+        """How the data are read: arguments of :func:`lamina.flows.frontend.data.load_data`.
+
+        Raises
+        ------
+        UserError
+            If an option is out of its range.
+        """
+        given = {name: getattr(self, name) for name in _READING if getattr(self, name) is not None}
+        counts = {name: given.pop(name) for name in ("counts", "max_count") if name in given}
+        binning = {{"bin": "seconds"}.get(name, name): value for name, value in given.items()}
+        return {**counts, "binning": Binning(**binning)}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -109,7 +138,7 @@ class Job:
         """Samples for `program`: the labelled set, or seeded random spikes without one."""
         if self.options.data is None:
             return random_data(self.samples, program, seed=self.options.seed or 0)
-        data = load_data(self.options.data, counts=self.options.counts or "refuse")
+        data = load_data(self.options.data, **self.options.reading)
         data.check(program)
         return data
 
@@ -142,6 +171,8 @@ def _from_folder(options: Options) -> Job:
             raise UserError(f"--{name.replace('_', '-')} acts when a network is compiled: "
                             f"give a .nir file, not the program in {net}")
     settings = read_settings(net)
+    if options.data not in (None, settings.get("data")):
+        settings = {name: value for name, value in settings.items() if name not in _READING}
     kept = {name: settings[name] for name in (*_KEPT, *_COMPILE_ONLY)
             if getattr(options, name) is None and settings.get(name) is not None}
     options = dataclasses.replace(options, **kept)
@@ -169,9 +200,9 @@ def load_program(folder: pathlib.Path) -> Program:
 
 def compile_for(job: Job, config: HardwareConfig | None) -> Compiled:
     """Compile the network of `job` for `config`; None: golden model only, every width free."""
-    given = {name: getattr(job.options, name) for name in (*_COMPILE_ONLY, "data", "counts", "seed")
+    given = {name: getattr(job.options, name) for name in (*_COMPILE_ONLY, "data", "seed")
              if getattr(job.options, name) is not None}
-    options = CompileOptions(**given, random_samples=job.samples)
+    options = CompileOptions(**given, **job.options.reading, random_samples=job.samples)
     return compile_network(job.source, options, config, _sizes())
 
 

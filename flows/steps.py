@@ -186,7 +186,9 @@ def _origin(job: Job) -> dict:
 def _data_key(job: Job) -> dict:
     """What the samples depend on besides the program."""
     random = {"samples": job.samples, "seed": job.options.seed}
-    return {"data": job.options.data or random, "counts": job.options.counts}
+    reading = job.options.reading
+    return {"data": job.options.data or random, **reading,
+            "binning": dataclasses.asdict(reading["binning"])}
 
 
 def _golden(job: Job, program: Program) -> dict:

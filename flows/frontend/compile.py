@@ -10,7 +10,7 @@ import numpy as np
 
 from lamina.flows.errors import FitError, UserError
 from lamina.flows.frontend.calibration import Calibration, assess
-from lamina.flows.frontend.data import Dataset, load_data, random_data
+from lamina.flows.frontend.data import Binning, Dataset, Encoded, load_data, random_data
 from lamina.flows.frontend.float_network import FloatNetwork
 from lamina.flows.frontend.nir_reader import read_network
 from lamina.flows.frontend.quantise import Recipe, quantise
@@ -34,7 +34,7 @@ class CompileOptions:
         1..8 or 16.
     dt, reset, timesteps, encoder, decoding, seed
         See :func:`lamina.flows.frontend.nir_reader.read_network`.
-    data, counts : str
+    data, counts, max_count, binning
         See :func:`lamina.flows.frontend.data.load_data`; without data: seeded random spikes.
     tier_modes, tier_fill : str
         See :func:`lamina.flows.frontend.tier_modes.parse_tier_modes`.
@@ -53,6 +53,8 @@ class CompileOptions:
     seed: int | None = None
     data: str | None = None
     counts: str = "refuse"
+    max_count: int = 4
+    binning: Binning | None = None
     tier_modes: str | None = None
     tier_fill: str = "mid"
     calibration_samples: int = 500
@@ -110,11 +112,14 @@ def compile_network(net: pathlib.Path, options: CompileOptions,
     UserError
         One line about file, node, data or option; or the resources that are short.
     """
-    recorded = load_data(options.data, counts=options.counts) if options.data else None
+    recorded = _load(options) if options.data else None
     network = read_network(
         net, dt=options.dt, reset=options.reset, timesteps=options.timesteps,
         encoder=options.encoder, decoding=options.decoding, seed=options.seed,
-        recorded=recorded.timesteps if recorded else None)
+        recorded=recorded.timesteps if recorded else None,
+        repeats=recorded.repeats if recorded else 1)
+    network = dataclasses.replace(network, assumptions=network.assumptions
+                                  | (recorded.record if recorded else {}))
     data, spikes, labels = _samples(network, recorded, options)
     recipe = _recipe(network, options, config)
     if config is not None:
@@ -122,10 +127,15 @@ def compile_network(net: pathlib.Path, options: CompileOptions,
     program, fitted = quantise(network, spikes, labels, recipe=recipe)
     if config is not None:
         check_fit(program, config, targets)
-    calibration = assess(network, program, data.encoded(network), data.labels, tiers=recipe.tiers,
+    calibration = assess(network, program, Encoded(data, network), data.labels, tiers=recipe.tiers,
                          scales=tuple(layer.scale for layer in fitted.layers))
     return Compiled(program=program, network=network, calibration=calibration, data=data,
                     tiers=recipe.tiers)
+
+
+def _load(options: CompileOptions, split: str = "test") -> Dataset:
+    return load_data(options.data, split=split, counts=options.counts,
+                     max_count=options.max_count, binning=options.binning)
 
 
 def _samples(network: FloatNetwork, recorded: Dataset | None, options: CompileOptions):
@@ -136,7 +146,7 @@ def _samples(network: FloatNetwork, recorded: Dataset | None, options: CompileOp
         return (random_data(options.random_samples, network, seed=seed),
                 random_data(count, network, seed=(seed + 1) % 2**32).encoded(network), None)
     recorded.check(network)
-    train = load_data(options.data, split="train", counts=options.counts)
+    train = _load(options, split="train")
     train.check(network)
     labels = None if train.labels is None else train.labels[:count]
     return recorded, train.encoded(network, 0, count), labels

@@ -8,6 +8,8 @@ import pathlib
 import numpy as np
 
 from lamina.flows.errors import UserError
+from lamina.flows.frontend.data.copies import with_copies
+from lamina.flows.frontend.data.encoding import parse_encoder
 from lamina.flows.frontend.discretise import (
     Choices,
     Discretisation,
@@ -104,20 +106,22 @@ class _Metadata:
         return parse_reset(f"{self.file}: metadata lamina_reset", str(value)[:60])
 
 
-def _encoder(meta: _Metadata, kind: str | None, seed: int | None,
+def _encoder(meta: _Metadata, text: str | None, seed: int | None,
              recorded: bool) -> tuple[Encoder, str]:
     stated = meta.one_of("encoder", ENCODINGS)
-    if recorded:
+    given = parse_encoder(text or stated or "bernoulli")
+    if recorded and given["kind"] != "delta":
         return Encoder(kind="spikes"), "spikes, as the data hold them"
     gain = meta.number("gain", 1.0)
     stated_seed = meta.whole("seed", 0, 2**32 - 1)
     if not 0 < gain <= 1:
         raise UserError(f"{meta.file}: metadata lamina_gain must be in 0..1 and not 0, not {gain}")
-    encoder = Encoder(kind=kind or stated or "bernoulli", gain=gain,
-                      seed=seed if seed is not None else stated_seed or 0)
-    source = ("--encoder" if kind else "the file's metadata" if stated
+    encoder = Encoder(**given, gain=gain, seed=seed if seed is not None else stated_seed or 0)
+    source = ("--encoder" if text else "the file's metadata" if stated
               else "nothing in the file, the default")
-    return encoder, (f"{encoder.kind}, gain {encoder.gain:g}, seed {encoder.seed}, "
+    kind = {"delta": f"delta of {encoder.step:g}",
+            "constant": f"constant of {encoder.levels} levels"}.get(encoder.kind, encoder.kind)
+    return encoder, (f"{kind}, gain {encoder.gain:g}, seed {encoder.seed}, "
                      f"from {source}")
 
 
@@ -138,10 +142,10 @@ def _check_options(dt, reset, timesteps, encoder, decoding, seed) -> ResetRule |
         raise UserError(f"--timesteps must be in 1..65535, not {timesteps}")
     if seed is not None and not 0 <= seed < 2**32:
         raise UserError(f"--seed must be in 0..{2**32 - 1}, not {seed}")
-    for flag, value, allowed in (("--encoder", encoder, ENCODINGS),
-                                 ("--decoding", decoding, DECODINGS)):
-        if value is not None and value not in allowed:
-            raise UserError(f"{flag} must be one of {', '.join(allowed)}, not {value!r}")
+    if encoder is not None:
+        parse_encoder(encoder)
+    if decoding is not None and decoding not in DECODINGS:
+        raise UserError(f"--decoding must be one of {', '.join(DECODINGS)}, not {decoding!r}")
     return None if reset is None else parse_reset("--reset", reset)
 
 
@@ -192,7 +196,8 @@ def read_network(path: pathlib.Path, *, dt: float | None = None, reset: str | No
                  integrator: str | None = None, refractory: int | None = None,
                  cuts: tuple[str, ...] = (), timesteps: int | None = None,
                  encoder: str | None = None, decoding: str | None = None,
-                 seed: int | None = None, recorded: int | None = None) -> FloatNetwork:
+                 seed: int | None = None, recorded: int | None = None,
+                 repeats: int = 1) -> FloatNetwork:
     """Read any network of NIR nodes.
 
     Every layer of neurons gets the folded maps from its sources, times the input scale of its
@@ -219,12 +224,15 @@ def read_network(path: pathlib.Path, *, dt: float | None = None, reset: str | No
     timesteps : int
         T of a sample, 1..65535; :data:`DEFAULT_TIMESTEPS` where nobody says.
     encoder, decoding : str
-        See :class:`lamina.models.program.Program`.
+        See :class:`lamina.models.program.Program`; the encoder as ``KIND``, ``delta:STEP`` or
+        ``constant:LEVELS``, the latter with that many copies of the input axons.
     seed : int
         Of the encoder, 0..2**32-1.
     recorded : int
-        T of data that are spikes already: the encoder is then ``spikes``, and T this one where
-        neither option nor metadata say.
+        T of data that are spikes or signals: the encoder is then ``spikes``, or ``delta`` where
+        asked for, and T this one where neither option nor metadata say.
+    repeats : int
+        Copies of the input axons that stand for counts in the data.
 
     Raises
     ------
@@ -248,8 +256,11 @@ def read_network(path: pathlib.Path, *, dt: float | None = None, reset: str | No
     mended = {"file": "; ".join(graph.notes)} if graph.notes else {}
     shape = plan.inputs[0][1] if len(plan.inputs) == 1 else (
         sum(int(np.prod(shape)) for _, shape in plan.inputs),)
-    return FloatNetwork(
+    network = FloatNetwork(
         name=graph.file.stem, layers=layers, input_shape=shape, inputs=plan.inputs,
         timesteps=steps, encoder=coder, decoding=decode,
         assumptions=reading.step.assumptions | mended | {
             "timesteps": steps_why, "encoder": coder_why, "decoding": decode_why})
+    if coder.kind == "constant":
+        return with_copies(network, coder.copies, scale=1 / coder.copies)
+    return with_copies(network, repeats)

@@ -10,7 +10,7 @@ from lamina.flows.errors import UserError
 from lamina.flows.frontend.data.recorded import RecordedSpikes
 from lamina.models.encoder import encode
 
-__all__ = ["Dataset"]
+__all__ = ["Dataset", "Encoded"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -124,6 +124,29 @@ class Dataset:
             return self.spikes[first:last]
         frames = self.images if self.signals is None else self.signals
         return encode(network.encoder, frames[first:last], network.timesteps, first_sample=first)
+
+
+class Encoded:
+    """Spikes of a data set: like an array (N, T, axons) of which slices of samples are taken.
+
+    Every slice is encoded, or read, when it is taken.
+
+    Parameters
+    ----------
+    data : Dataset
+    network : FloatNetwork or Program
+        Whose encoder and timesteps count; already passed :meth:`Dataset.check`.
+    """
+
+    def __init__(self, data: Dataset, network):
+        self._data, self._network = data, network
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __getitem__(self, samples: slice) -> np.ndarray:
+        first, last, _ = samples.indices(len(self))
+        return self._data.encoded(self._network, first, last - first)
 
 
 def _check_order(name: str, shape: tuple[int, ...], wanted: tuple[int, ...]) -> None:
