@@ -6,6 +6,7 @@ import dataclasses
 import math
 import pathlib
 import re
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from lamina.flows.errors import UserError
 from lamina.flows.frontend.data.counts import CountRule
 from lamina.flows.frontend.data.recording import Recording, axons, read_recording
 
-__all__ = ["POLARITIES", "Binning", "RecordedSpikes"]
+__all__ = ["POLARITIES", "Binning", "RecordedSpikes", "play"]
 
 POLARITIES = ("both", "merge")
 _MICROSECONDS = 1_000_000
@@ -201,21 +202,28 @@ class RecordedSpikes:
                             f"{self._paths[0].name} {self._sensor[1]}x{self._sensor[0]}; use "
                             f"--sensor WxH")
         events = _valid(recording, sensor, self._binning.drop_invalid)
-        origin = events["t"][0] if recording.origin is None else recording.origin
-        steps = _timesteps(events["t"] - origin, self._binning)
-        return self._rule.apply(str(path), self._counts(events, steps))
+        events["t"] = _timesteps(events["t"], self._binning)
+        events, size = _cropped(events, sensor, self._binning), int(np.prod(self.frame))
+        cells = events["t"] * size + axons(events, self.frame)
+        counts = np.bincount(cells, minlength=self._binning.bins * size).reshape(-1, size)
+        return self._rule.apply(str(path), counts)
 
-    def _counts(self, events: np.ndarray, steps: np.ndarray) -> np.ndarray:
-        """Events (T, axons) of each timestep and address of the frame."""
-        width, height, left, top = self._binning.window(self._sensor)
-        kept = ((events["x"] >= left) & (events["x"] < left + width)
-                & (events["y"] >= top) & (events["y"] < top + height))
-        events, steps = events[kept], steps[kept]
-        events["x"] = (events["x"] - left) // self._binning.downsample
-        events["y"] = (events["y"] - top) // self._binning.downsample
-        size = int(np.prod(self.frame))
-        cells = steps * size + axons(events, self.frame)
-        return np.bincount(cells, minlength=self._binning.bins * size).reshape(-1, size)
+
+def play(path: pathlib.Path, binning: Binning | None = None) -> Iterator[tuple[int, int]]:
+    """Time [us] from the origin and axon of every event of a recording, in order.
+
+    Sensor, crop, downsample, polarity and `drop_invalid` of `binning` count.
+
+    Raises
+    ------
+    UserError
+        As :func:`read_recording`, or if events are invalid.
+    """
+    binning, recording = binning or Binning(), read_recording(path)
+    sensor = binning.sensor_of(recording)
+    events = _cropped(_valid(recording, sensor, binning.drop_invalid), sensor, binning)
+    yield from zip(events["t"].tolist(), axons(events, binning.frame(sensor)).tolist(),
+                   strict=True)
 
 
 def _timesteps(t: np.ndarray, binning: Binning) -> np.ndarray:
@@ -226,7 +234,7 @@ def _timesteps(t: np.ndarray, binning: Binning) -> np.ndarray:
 
 
 def _valid(recording: Recording, sensor: tuple[int, int], drop: bool) -> np.ndarray:
-    """Events within the sensor and in order of time.
+    """Events within the sensor and in order of time, ``t`` from the origin.
 
     Raises
     ------
@@ -244,4 +252,16 @@ def _valid(recording: Recording, sensor: tuple[int, int], drop: bool) -> np.ndar
         raise UserError(f"{recording.path}: {np.count_nonzero(backwards)} of {len(events)} events "
                         f"run backwards in time and {outside} lie outside the {columns}x{rows} "
                         f"sensor; use --drop-invalid")
-    return inside[~backwards]
+    events = inside[~backwards]
+    events["t"] -= events["t"][0] if recording.origin is None else recording.origin
+    return events
+
+
+def _cropped(events: np.ndarray, sensor: tuple[int, int], binning: Binning) -> np.ndarray:
+    """Events of the pixels that are kept, with addresses in the frame."""
+    width, height, left, top = binning.window(sensor)
+    events = events[(events["x"] >= left) & (events["x"] < left + width)
+                    & (events["y"] >= top) & (events["y"] < top + height)]
+    events["x"] = (events["x"] - left) // binning.downsample
+    events["y"] = (events["y"] - top) // binning.downsample
+    return events
