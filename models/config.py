@@ -12,11 +12,13 @@ from lamina.models.check import check_int, check_one_of
 __all__ = [
     "BANKS",
     "COUNTERS",
+    "FEATURES",
     "MAX_PAYLOAD_BYTES",
     "PROTOCOL_VERSION",
     "SPRAM_WORDS",
     "Counter",
     "DescriptorField",
+    "EntryKind",
     "EventKind",
     "HardwareConfig",
     "LinkStatus",
@@ -28,6 +30,10 @@ __all__ = [
 ]
 
 BANKS = ("inferred", "spram", "behavioural")
+FEATURES = ("currents", "rederived", "refractory", "sources", "subtractive", "windows")
+"""What a core is generated with when a program needs it: integrators and synaptic currents, the
+rule subtract-rederived, a refractory timestep, several sources with recurrence and delays, the
+subtractive leak, convolution (which takes ``sources`` along)."""
 PROTOCOL_VERSION = 1
 SPRAM_WORDS = 16384
 """Depth of one SB_SPRAM256KA [word]."""
@@ -83,7 +89,12 @@ class StateRegion(enum.IntEnum):
 
 
 class DescriptorField(enum.IntEnum):
-    """16-bit words of a layer descriptor; word address = layer * 8 + field."""
+    """16-bit words of a descriptor entry; word address = entry * ``descriptor_words`` + field.
+
+    An entry is a layer with its first source, a further source of the layer before it, or a relay.
+    The fields from ``SOURCE_WORDS`` on exist with ``sources``, those from ``POSITIONS`` on with
+    ``windows``; pairs hold rows in the low and columns in the high byte.
+    """
 
     AXONS = 0
     GROUPS = 1
@@ -92,6 +103,33 @@ class DescriptorField(enum.IntEnum):
     SOURCE = 4
     FLAGS = 5
     LAST_LANES = 6
+    CURRENT = 7
+    SOURCE_WORDS = 8
+    POSITIONS = 9
+    KERNEL = 10
+    POOL = 11
+    STRIDE = 12
+    DILATION = 13
+    PADDING = 14
+    ROWS = 15
+    COLUMNS = 16
+    PITCH = 17
+    ROW_DILATION = 18
+    ROW_STRIDE = 19
+    ROW_ORIGIN = 20
+    UNIT_STEP = 21
+    UNIT_DILATION = 22
+    UNIT_STRIDE = 23
+    UNIT_ORIGIN = 24
+    LAYOUT = 25
+
+
+class EntryKind(enum.IntEnum):
+    """What a descriptor entry is: bits 15..14 of ``LAST_LANES``."""
+
+    LAYER = 0
+    SOURCE = 1
+    RELAY = 2
 
 
 class Register(enum.IntEnum):
@@ -175,7 +213,7 @@ class HardwareConfig:
     groups : int
         Rows of neurons, a power of two, 2..1024: ``lanes * groups`` neurons.
     layers : int
-        Descriptors, 1..16.
+        Descriptor entries, 1..256.
     decay_bits : int
         F of the leak ``(v * D) >> F``, 4..16.
     state_bits : int
@@ -184,6 +222,11 @@ class HardwareConfig:
         Accumulators, ``state_bits + 1`` .. 40.
     output_words : int
         Output buffer of the host link, a power of two, 16..4096 [event].
+    features : tuple of str
+        Some of :data:`FEATURES`, sorted; what is not named is not generated.
+    mask_rows : int
+        Rows of former spikes, ``groups`` or more: a relay of a delayed source takes rows of its
+        own; 0 stands for ``groups``.
     """
 
     name: str = "lamina"
@@ -198,6 +241,8 @@ class HardwareConfig:
     state_bits: int = 16
     acc_bits: int = 18
     output_words: int = 512
+    features: tuple[str, ...] = ()
+    mask_rows: int = 0
 
     def __post_init__(self):
         if not self.name.isidentifier():
@@ -208,7 +253,7 @@ class HardwareConfig:
         self._check_tiers()
         check_int("axons", self.axons, max(16, 2 * self.lanes), 16384)
         check_int("groups", self.groups, 2, 1024)
-        check_int("layers", self.layers, 1, 16)
+        check_int("layers", self.layers, 1, 256)
         check_int("decay_bits", self.decay_bits, 4, 16)
         check_int("state_bits", self.state_bits, 8, 32)
         check_int("acc_bits", self.acc_bits, self.state_bits + 1, 40)
@@ -218,9 +263,34 @@ class HardwareConfig:
                 raise ValueError(f"{name} must be a power of two, not {getattr(self, name)}")
         if self.neurons > 16384:
             raise ValueError(f"lanes * groups must be at most 16384, not {self.neurons}")
-        if self.neurons > self.axons:
+        self._check_features()
+        if self.neurons > self.axons and not self.has("sources"):
             raise ValueError(f"axons must be at least lanes * groups = {self.neurons}, "
                              f"not {self.axons}")
+
+    def _check_features(self):
+        for feature in self.features:
+            check_one_of("feature", feature, FEATURES)
+        features = set(self.features) | ({"sources"} if "windows" in self.features else set())
+        object.__setattr__(self, "features", tuple(sorted(features)))
+        object.__setattr__(self, "mask_rows", self.mask_rows or self.groups)
+        check_int("mask_rows", self.mask_rows, self.groups, 16384)
+
+    def has(self, feature: str) -> bool:
+        """Whether the core is generated with `feature`."""
+        return feature in self.features
+
+    @property
+    def descriptor_fields(self) -> int:
+        """Words of a descriptor entry that the core reads."""
+        if self.has("windows"):
+            return len(DescriptorField)
+        return DescriptorField.POSITIONS if self.has("sources") else DescriptorField.SOURCE_WORDS
+
+    @property
+    def descriptor_words(self) -> int:
+        """Address distance of two descriptor entries, a power of two."""
+        return 1 << (self.descriptor_fields - 1).bit_length()
 
     def _check_tiers(self):
         if not isinstance(self.tiers, tuple):
@@ -277,4 +347,5 @@ class HardwareConfig:
         """Inverse of :meth:`to_json`; validates like the constructor."""
         fields = json.loads(text)
         fields["tiers"] = tuple(fields["tiers"])
+        fields["features"] = tuple(fields.get("features", ()))
         return cls(**fields)

@@ -5,21 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from lamina.models.config import HardwareConfig, Register, ResetRule, Space, StateRegion
+from lamina.models.placement import PlacedLayer, Placement, misfits, place
 from lamina.models.program import Layer, Program
 from lamina.models.tiers import TIER_FILLS, slice_weights
 
-__all__ = ["ADDRESS_BITS", "ImageBlock", "group_counts", "memory_image"]
+__all__ = ["ADDRESS_BITS", "ImageBlock", "memory_image"]
 
 ADDRESS_BITS = 20
 """Width of a host address within one space [bit]."""
 
 ImageBlock = tuple[int, int, np.ndarray]
 """Space, address of the first word, uint16 words at ascending addresses."""
-
-
-def group_counts(program: Program, config: HardwareConfig) -> list[int]:
-    """Rows of neurons that each layer takes on `config`."""
-    return [-(-layer.neurons // config.lanes) for layer in program.layers]
 
 
 def memory_image(program: Program, config: HardwareConfig) -> list[ImageBlock]:
@@ -46,21 +42,22 @@ def memory_image(program: Program, config: HardwareConfig) -> list[ImageBlock]:
         If the program does not fit, naming the first short resource, or if the address of a word
         exceeds 20 bits.
     """
-    misfits = program.misfits(config)
-    if misfits:
-        raise ValueError(f"{program.name} must fit {config.name}: {misfits[0]}")
+    short = misfits(program, config)
+    if short:
+        raise ValueError(f"{program.name} must fit {config.name}: {short[0]}")
+    placement = place(program, config.lanes, len(config.tiers))
     every_tier = (1 << len(config.tiers)) - 1
     image = [
         _register(Register.LAYERS, 0),
         _register(Register.TIER_GATED, 0),
         _register(Register.TIER_FILL, TIER_FILLS.index(program.tier_fill)),
-        *_weight_blocks(program, config),
+        *_weight_blocks(program, config, placement),
         _register(Register.TIER_LOST, every_tier),
-        *_state_blocks(program, config),
-        (int(Space.DESCRIPTORS), 0, _descriptors(program, config)),
-        _register(Register.INPUT_AXONS, program.axons),
+        *_state_blocks(program, config, placement),
+        (int(Space.DESCRIPTORS), 0, _descriptors(placement, config)),
+        _register(Register.INPUT_AXONS, int(placement.input_axons.max()) + 1),
         _register(Register.TIER_GATED, _gate_mask(program.gated_tiers, config)),
-        _register(Register.LAYERS, len(program.layers)),
+        _register(Register.LAYERS, len(placement.entries)),
     ]
     _check_addresses(image, config)
     return image
@@ -84,28 +81,21 @@ def _check_addresses(image: list[ImageBlock], config: HardwareConfig) -> None:
                              f"words of {ADDRESS_BITS}-bit addresses, not {end}")
 
 
-def _descriptors(program: Program, config: HardwareConfig) -> np.ndarray:
-    """Eight words per layer, in the order of ``DescriptorField``, the last one zero."""
-    words, weight_base, row, source = [], 0, 0, 0
-    for index, (layer, groups) in enumerate(
-        zip(program.layers, group_counts(program, config), strict=True)
-    ):
-        report = layer.report or index == len(program.layers) - 1
-        flags = (int(layer.reset) | int(report) << 2
-                 | _gate_mask(layer.gated_tiers, config) << 8)
-        last_lanes = layer.neurons - (groups - 1) * config.lanes
-        words += [layer.axons, groups, weight_base, row, source, flags, last_lanes, 0]
-        source = 1 << 15 | row
-        weight_base += groups * layer.axons
-        row += groups
-    return np.array(words, dtype=np.uint16)
+def _descriptors(placement: Placement, config: HardwareConfig) -> np.ndarray:
+    """The words of all entries, in the order of ``DescriptorField``, unused ones zero."""
+    words = np.zeros((len(placement.entries), config.descriptor_words), dtype=np.uint16)
+    for row, entry in zip(words, placement.entries, strict=True):
+        for field, value in entry.items():
+            if field < config.descriptor_fields:
+                row[field] = value
+    return words.reshape(-1)
 
 
-def _lanes(values: np.ndarray, groups: int, lanes: int) -> np.ndarray:
-    """Pad the last axis of `values` with zeros and fold it into (groups, lanes)."""
-    padding = groups * lanes - values.shape[-1]
-    padded = np.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, padding)])
-    return padded.reshape(*values.shape[:-1], groups, lanes)
+def _slots(vector: np.ndarray, layer: PlacedLayer, lanes: int) -> np.ndarray:
+    """A value per neuron to the rows (rows, lanes) of its layer; unused lanes are zero."""
+    slots = np.zeros(layer.rows * lanes, dtype=np.int64)
+    slots[layer.units - layer.row * lanes] = vector
+    return slots.reshape(-1, lanes)
 
 
 def _chunks(values: np.ndarray, bits: int, chunks: int) -> np.ndarray:
@@ -119,9 +109,9 @@ def _reset_operand(layer: Layer) -> np.ndarray:
     return layer.v_reset if layer.reset is ResetRule.VALUE else ~layer.r
 
 
-def _state_blocks(program: Program, config: HardwareConfig) -> list[ImageBlock]:
+def _state_blocks(program: Program, config: HardwareConfig, placement: Placement
+                  ) -> list[ImageBlock]:
     """One block per constant region, all layers' rows in it."""
-    groups = group_counts(program, config)
     regions = {
         StateRegion.DECAY: [layer.decay for layer in program.layers],
         StateRegion.BIAS: [layer.bias for layer in program.layers],
@@ -130,31 +120,35 @@ def _state_blocks(program: Program, config: HardwareConfig) -> list[ImageBlock]:
     }
     blocks = []
     for region, vectors in regions.items():
-        rows = np.concatenate([_lanes(vector, count, config.lanes)
-                               for vector, count in zip(vectors, groups, strict=True)])
+        rows = np.concatenate([_slots(vector, placed, config.lanes)
+                               for vector, placed in zip(vectors, placement.layers, strict=True)])
         words = _chunks(rows, config.slot_bits, config.slot_chunks).reshape(-1)
         address = region * config.groups * config.lanes * config.slot_chunks
         blocks.append((int(Space.STATE), int(address), words))
     return blocks
 
 
-def _weight_blocks(program: Program, config: HardwareConfig) -> list[ImageBlock]:
+def _weight_blocks(program: Program, config: HardwareConfig, placement: Placement
+                   ) -> list[ImageBlock]:
     """One block per tier, all layers' words in it."""
     slices = [slice_weights(layer.weights, config.tiers) for layer in program.layers]
-    groups = group_counts(program, config)
     blocks = []
     for tier, bits in enumerate(config.tiers):
         chunks = config.tier_chunks(tier)
-        words = [_weight_words(part[tier], count, config.lanes, bits, chunks)
-                 for part, count in zip(slices, groups, strict=True)]
+        words = [_weight_words(part[tier], placed, config.lanes, bits, chunks)
+                 for part, placed in zip(slices, placement.layers, strict=True)]
         blocks.append((Space.WEIGHTS + tier, 0, np.concatenate(words)))
     return blocks
 
 
-def _weight_words(part: np.ndarray, groups: int, lanes: int, bits: int, chunks: int) -> np.ndarray:
-    """Host words of one layer's slices (axons, neurons): group, axon, chunk; lane 0 lowest."""
-    lanes_of = _lanes(part, groups, lanes).transpose(1, 0, 2).astype(np.uint16)
+def _weight_words(part: np.ndarray, placed: PlacedLayer, lanes: int, bits: int, chunks: int
+                  ) -> np.ndarray:
+    """Host words of one layer's slices (axons, columns): row, axon, chunk; lane 0 lowest."""
+    rows = placed.position_rows
+    spread = np.zeros((placed.axons, rows * lanes), dtype=np.uint16)
+    spread[placed.axon_of, :part.shape[1]] = part
+    lanes_of = spread.reshape(placed.axons, rows, lanes).transpose(1, 0, 2)
     stream = (lanes_of[..., None] >> np.arange(bits, dtype=np.uint16)) & 1
-    stream = stream.astype(np.uint8).reshape(*lanes_of.shape[:2], lanes * bits)
+    stream = stream.astype(np.uint8).reshape(rows, placed.axons, lanes * bits)
     padded = np.pad(stream, [(0, 0), (0, 0), (0, 16 * chunks - lanes * bits)])
     return np.packbits(padded, axis=-1, bitorder="little").view("<u2").reshape(-1).astype(np.uint16)

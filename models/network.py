@@ -96,7 +96,7 @@ def sops_per_sample(program: Program, trace: Trace) -> np.ndarray:
         If `trace` did not count them and `program` is no chain of full matrices.
     """
     if trace.sops is not None:
-        return trace.sops
+        return trace.sops.sum(axis=0)
     if not _is_chain(program):
         raise ValueError(f"{program.name}: sops must have been counted by the executor")
     neurons = np.array([layer.neurons for layer in program.layers], dtype=np.int64)
@@ -188,7 +188,7 @@ class _Result:
         self.spikes = np.empty((samples, timesteps, widths[-1]), dtype=np.uint8)
         self.finals = tuple(np.empty((samples, width), dtype=np.int64) for width in widths)
         self.counts = np.zeros((len(widths) + 1, samples), dtype=np.int64)
-        self.sops = np.zeros(samples, dtype=np.int64)
+        self.sops = np.zeros((len(widths), samples), dtype=np.int64)
         shapes = [(samples, timesteps, width) for width in widths] if trace else []
         self.layer_spikes = tuple(np.empty(shape, dtype=np.uint8) for shape in shapes)
         self.layer_membranes = tuple(np.empty(shape, dtype=np.int64) for shape in shapes)
@@ -341,7 +341,7 @@ class _Network:
         for t in range(spikes.shape[1]):
             for k, (layer, drive) in enumerate(zip(self._layers, drives, strict=True)):
                 sums, sops = drive([state.arriving(t, source) for source in layer.sources])
-                result.sops[rows] += sops
+                result.sops[k, rows] += sops
                 wraps += self._advance(state, k, t, layer, sums)
                 result.counts[k + 1, rows] += state.spikes[k][:, t].sum(axis=1, dtype=np.int64)
                 if result.layer_spikes:
@@ -376,7 +376,7 @@ class _Network:
                 if progress:
                     progress(stop, len(spikes))
         neurons = np.array([layer.neurons for layer in self._layers], dtype=np.int64)
-        result.sops[:] = neurons @ result.counts[:-1]
+        result.sops[:] = neurons[:, None] * result.counts[:-1]
 
     def _fast_block(self, spikes: np.ndarray, result: _Result, block: tuple[int, int]) -> int:
         rows = slice(*block)

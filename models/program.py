@@ -11,7 +11,7 @@ import pathlib
 import numpy as np
 
 from lamina.models.check import check_int, check_one_of
-from lamina.models.config import HardwareConfig, ResetRule
+from lamina.models.config import ResetRule
 from lamina.models.source import INPUT, Source, Window
 
 __all__ = ["DECODINGS", "ENCODINGS", "FORMAT_VERSION", "LEAKS", "Encoder", "Layer", "Program"]
@@ -358,33 +358,6 @@ class Program:
     def stored_bits(self) -> int:
         """Two's-complement bits that a weight code needs in memory."""
         return max(2, self.weight_bits)
-
-    def misfits(self, config: HardwareConfig) -> list[str]:
-        """Why the program does not run on `config`: one sentence per short resource, or none."""
-        groups = [-(-layer.neurons // config.lanes) for layer in self.layers]
-        words = sum(g * layer.axons for g, layer in zip(groups, self.layers, strict=True))
-        tiers = len(config.tiers)
-        gated = max(self.gated_tiers, *(layer.gated_tiers for layer in self.layers))
-        needs = [
-            ("weight words", words, config.weight_words),
-            ("axons", max(layer.axons for layer in self.layers), config.axons),
-            ("neuron groups", sum(groups), config.groups),
-            ("layer descriptors", len(self.layers), config.layers),
-            ("weight bits", self.stored_bits, config.weight_bits),
-            ("membrane bits", self.state_bits, config.state_bits),
-            ("accumulator bits", self.acc_bits, config.acc_bits),
-            ("gated tiers", min(gated, tiers), tiers - 1),
-        ]
-        short = [f"needs {need} {what}, has {has}" for what, need, has in needs if need > has]
-        if self.decay_bits != config.decay_bits:
-            short.append(f"needs {self.decay_bits} decay bits, has {config.decay_bits}")
-        if self.state_bits < config.state_bits and self._may_saturate():
-            short.append(f"needs {self.state_bits} membrane bits exactly, has {config.state_bits}")
-        return short
-
-    def _may_saturate(self) -> bool:
-        """Whether a membrane can leave state_bits: then a wider store would differ."""
-        return self.acc_bits > self.state_bits
 
     def save(self, folder: pathlib.Path) -> None:
         """Write ``program.json`` and ``program.npz`` into the existing `folder`."""

@@ -27,7 +27,7 @@ class Trace:
         Spikes into the network (row 0) and out of each layer.
     wraps : int
         Accumulator overflows seen; the bound of the compiler makes it 0.
-    sops : int64 array (N,) or None
+    sops : int64 array (layers, N) or None
         Weights added because of a spike; None where the executor does not count them.
     """
 

@@ -22,8 +22,9 @@ from lamina.models.config import (
     Space,
 )
 from lamina.models.cost import sample_cycles
-from lamina.models.image import group_counts, memory_image
+from lamina.models.image import memory_image
 from lamina.models.network import run, sops_per_sample
+from lamina.models.placement import place
 from lamina.models.program import Layer, Program
 from lamina.models.trace import Trace
 from lamina.tb.core_port import PERIOD_NS, CorePort, expected_output
@@ -88,11 +89,11 @@ def expected_counts(program: Program, trace: Trace) -> dict[str, int]:
     counts = {"ticks": trace.spikes.shape[0] * trace.spikes.shape[1], "spikes_in": per_layer[0],
               "sops": int(sops_per_sample(program, trace).sum()),
               "spikes_out": sum(per_layer[1:]), "dropped": 0}
+    sums, placement = trace.sops.sum(axis=1).tolist(), place(program, CONFIG.lanes)
     for tier in range(len(CONFIG.tiers)):
         counts[f"accesses{tier}"] = sum(
-            spikes * groups
-            for layer, groups, spikes in zip(program.layers, group_counts(program, CONFIG),
-                                             per_layer, strict=False)
+            sops // layer.weights.shape[1] * placed.position_rows
+            for layer, placed, sops in zip(program.layers, placement.layers, sums, strict=True)
             if tier < len(CONFIG.tiers) - max(layer.gated_tiers, program.gated_tiers))
     return counts
 

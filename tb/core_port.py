@@ -11,7 +11,8 @@ from cocotb.handle import SimHandleBase
 from cocotb.triggers import ClockCycles, FallingEdge
 
 from lamina.models.config import Counter, EventKind, HardwareConfig, Register, Space, StateRegion
-from lamina.models.image import group_counts, memory_image
+from lamina.models.image import memory_image
+from lamina.models.placement import place
 from lamina.models.program import Program
 from lamina.models.trace import Trace
 from lamina.tb.streams import (
@@ -33,7 +34,7 @@ PERIOD_NS = 10
 def expected_output(program: Program, config: HardwareConfig, trace: Trace,
                     sample: int) -> list[list[Payload]]:
     """Events that the core emits for one sample of a traced golden run, timestep by timestep."""
-    rows = np.cumsum([0, *group_counts(program, config)])
+    placed = place(program, config.lanes, len(config.tiers)).layers
     last = len(program.layers) - 1
     steps = []
     for t in range(trace.spikes.shape[1]):
@@ -41,8 +42,8 @@ def expected_output(program: Program, config: HardwareConfig, trace: Trace,
         for index, layer in enumerate(program.layers):
             if layer.report or index == last:
                 fired = np.flatnonzero(trace.layer_spikes[index][sample, t])
-                events += [{"kind": int(EventKind.SPIKE), "neuron": neuron}
-                           for neuron in (fired + rows[index] * config.lanes).tolist()]
+                events += [{"kind": int(EventKind.SPIKE), "neuron": unit}
+                           for unit in np.sort(placed[index].units[fired]).tolist()]
         steps.append([*events, {"kind": int(EventKind.TICK), "neuron": 0}])
     return steps
 
@@ -65,6 +66,7 @@ class CorePort:
         self.output = StreamMonitor(dut, "output", output_fields(config), seed=seed + 1)
         self._request = StreamDriver(dut, "request", request_fields(), seed=seed + 2)
         self._response = StreamMonitor(dut, "response", seed=seed + 3)
+        self._lines = np.zeros(0, dtype=np.int64)
         self._streams = (self.events, self.output, self._request, self._response)
 
     def stall(self, probability: float) -> None:
@@ -110,6 +112,7 @@ class CorePort:
 
     async def load(self, program: Program) -> None:
         """Write the memory image of `program`, then zero the counters and wait for it."""
+        self._lines = place(program, self.config.lanes, len(self.config.tiers)).input_axons
         for space, address, words in memory_image(program, self.config):
             await self.write(space, address, words.tolist())
         await self.write(Space.REGISTERS, Register.CONTROL, [1])
@@ -124,7 +127,7 @@ class CorePort:
     def send_sample(self, spikes: np.ndarray, rng: np.random.Generator) -> None:
         """Queue the timesteps of `spikes` (timesteps, axons), each in random order of axons."""
         for step in spikes:
-            self.send(rng.permutation(np.flatnonzero(step)).tolist())
+            self.send(rng.permutation(self._lines[np.flatnonzero(step)]).tolist())
 
     async def closing(self, kind: EventKind, count: int) -> list[list[Payload]]:
         """Take the output up to the `count`-th event of `kind`, cut after each event of it."""
@@ -147,17 +150,15 @@ class CorePort:
     async def membranes(self, program: Program) -> list[np.ndarray]:
         """Membranes [LSB] of every layer, read from the state memory; waits for idle."""
         config, slots = self.config, []
-        rows = group_counts(program, config)
+        placement = place(program, config.lanes, len(config.tiers))
         base = int(StateRegion.MEMBRANE) * config.groups * config.lanes * config.slot_chunks
         words = await self.read(Space.STATE, base,
-                                sum(rows) * config.lanes * config.slot_chunks)
+                                placement.rows * config.lanes * config.slot_chunks)
         chunks = np.array(words, dtype=np.int64).reshape(-1, config.slot_chunks)
         slots = (chunks << (16 * np.arange(config.slot_chunks))).sum(axis=1)
         half = 1 << (config.state_bits - 1)
         values = ((slots & (2 * half - 1)) ^ half) - half
-        starts = np.cumsum([0, *rows[:-1]]) * config.lanes
-        return [values[start:start + layer.neurons]
-                for start, layer in zip(starts.tolist(), program.layers, strict=True)]
+        return [values[placed.units] for placed in placement.layers]
 
     async def counter(self, index: int) -> int:
         """One 32-bit counter; low word first, it latches the high one."""

@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 
 from lamina.models.config import HardwareConfig, ResetRule
+from lamina.models.placement import misfits
 from lamina.models.program import Layer, Program
 from lamina.models.ranges import accumulator_bits
 
@@ -68,7 +69,7 @@ def random_program(rng: np.random.Generator, config: HardwareConfig, *,
             name="random", layers=layers, timesteps=timesteps, weight_bits=weight_bits,
             acc_bits=acc_bits, decay_bits=config.decay_bits, state_bits=config.state_bits,
             gated_tiers=gated, tier_fill=fill)
-        if not program.misfits(config):
+        if not misfits(program, config):
             return program
 
 

@@ -13,8 +13,9 @@ import numpy as np
 
 from lamina.flows.errors import UserError
 from lamina.models.config import EventKind, HardwareConfig, Space, StateRegion
-from lamina.models.image import group_counts, memory_image
+from lamina.models.image import memory_image
 from lamina.models.network import run
+from lamina.models.placement import place
 from lamina.models.program import Program
 from lamina.models.trace import Trace
 
@@ -88,9 +89,10 @@ def steps(program: Program, config: HardwareConfig, spikes: np.ndarray,
     for space, address, words in memory_image(program, config):
         for offset, word in enumerate(words.tolist()):
             yield _step(_WRITE, space, address + offset, data=word)
+    lines = place(program, config.lanes, len(config.tiers)).input_axons
     for sample, frames in enumerate(spikes):
         for frame in frames:
-            for axon in np.flatnonzero(frame).tolist():
+            for axon in np.sort(lines[np.flatnonzero(frame)]).tolist():
                 yield _step(_EVENT, 0, axon, data=EventKind.SPIKE)
             yield _step(_EVENT, 0, 0, data=EventKind.TICK)
         yield _step(_WAIT, 0, 0)
@@ -101,13 +103,13 @@ def steps(program: Program, config: HardwareConfig, spikes: np.ndarray,
 
 def expected_outputs(program: Program, config: HardwareConfig, trace: Trace) -> Iterator[int]:
     """Output payloads in order: each layer's spikes ascending, a TICK per timestep, a CLEAR."""
-    first = config.lanes * np.cumsum([0, *group_counts(program, config)])
+    placed = place(program, config.lanes, len(config.tiers)).layers
     samples, timesteps = trace.layer_spikes[0].shape[:2]
     for sample in range(samples):
         for timestep in range(timesteps):
-            for base, layer in zip(first, trace.layer_spikes, strict=False):
-                for neuron in np.flatnonzero(layer[sample, timestep]).tolist():
-                    yield EventKind.SPIKE | int(base + neuron) << _SPIKE_BITS
+            for where, layer in zip(placed, trace.layer_spikes, strict=True):
+                for unit in np.sort(where.units[np.flatnonzero(layer[sample, timestep])]).tolist():
+                    yield EventKind.SPIKE | unit << _SPIKE_BITS
             yield int(EventKind.TICK)
         yield int(EventKind.CLEAR)
 
@@ -124,17 +126,17 @@ def _step(what: int, space: int, address: int, *, mask: int = 0, data: int = 0) 
 def _membrane_checks(program: Program, config: HardwareConfig, trace: Trace,
                      sample: int) -> Iterator[int]:
     """Read requests for every membrane; only the bits of the state store are compared."""
-    row = StateRegion.MEMBRANE * config.groups
-    for layer, groups in zip(trace.final_membranes, group_counts(program, config), strict=True):
-        for neuron, value in enumerate(layer[sample].tolist()):
-            slot = row * config.lanes + neuron
+    first = StateRegion.MEMBRANE * config.groups * config.lanes
+    placement = place(program, config.lanes, len(config.tiers))
+    for layer, placed in zip(trace.final_membranes, placement.layers, strict=True):
+        for unit, value in zip(placed.units.tolist(), layer[sample].tolist(), strict=True):
+            slot = first + unit
             for chunk in range(config.slot_chunks):
                 bits = min(16, config.state_bits - 16 * chunk)
                 if bits > 0:
                     mask = (1 << bits) - 1
                     yield _step(_CHECK, Space.STATE, slot * config.slot_chunks + chunk,
                                 mask=mask, data=value >> 16 * chunk & mask)
-        row += groups
 
 
 def _write_hex(path: pathlib.Path, words: list[int], digits: int) -> None:

@@ -11,7 +11,6 @@ import serial
 from lamina.flows.errors import UserError
 from lamina.flows.progress import Reporter
 from lamina.models.config import EventKind, HardwareConfig
-from lamina.models.image import group_counts
 from lamina.models.link.device import GoldenDevice
 from lamina.models.link.driver import (
     Conversation,
@@ -23,6 +22,7 @@ from lamina.models.link.driver import (
     converse,
 )
 from lamina.models.link.framing import END
+from lamina.models.placement import place
 from lamina.models.program import Program
 from lamina.models.trace import Trace
 
@@ -181,9 +181,7 @@ def _to_tick(driver: Driver) -> Conversation[list[int]]:
 
 def _collect(program: Program, config: HardwareConfig, spikes: np.ndarray, runs: list,
              traced: bool) -> Trace:
-    rows = np.cumsum([0, *group_counts(program, config)]) * config.lanes
-    places = [slice(row, row + layer.neurons)
-              for row, layer in zip(rows, program.layers, strict=False)]
+    places = [placed.units for placed in place(program, config.lanes, len(config.tiers)).layers]
     events = np.zeros((len(runs), program.timesteps, config.neurons), dtype=np.uint8)
     for index, (fired, _) in enumerate(runs):
         if traced:

@@ -24,7 +24,7 @@ from lamina.flows.backend.synth import CELL_DEFINES, synthesise_netlist
 from lamina.flows.errors import UserError
 from lamina.flows.progress import Reporter
 from lamina.models.config import HardwareConfig
-from lamina.models.image import group_counts
+from lamina.models.placement import place
 from lamina.models.program import Program
 from lamina.models.trace import Trace
 from lamina.rtl.device import Device
@@ -308,9 +308,8 @@ def _collect(program: Program, config: HardwareConfig, spikes: np.ndarray, chunk
              traced: bool) -> Trace:
     """Trace of the layers from the events of the core's neurons."""
     events = np.concatenate([chunk["events"] for chunk in chunks])
-    rows = np.cumsum([0, *group_counts(program, config)]) * config.lanes
-    fired = tuple(events[:, :, row:row + layer.neurons]
-                  for row, layer in zip(rows.tolist(), program.layers, strict=False))
+    fired = tuple(events[:, :, placed.units]
+                  for placed in place(program, config.lanes, len(config.tiers)).layers)
     membranes = tuple(np.concatenate([chunk[f"membranes{k}"] for chunk in chunks])
                       for k in range(len(fired)))
     counts = [spikes.sum(axis=(1, 2), dtype=np.int64),

@@ -27,8 +27,9 @@ from lamina.models.config import (
     Register,
     Space,
 )
-from lamina.models.image import group_counts, memory_image
+from lamina.models.image import memory_image
 from lamina.models.link.framing import FrameDecoder, Reply, Request
+from lamina.models.placement import Placement, place
 from lamina.models.program import Program
 from lamina.models.tiers import TIER_FILLS
 
@@ -381,7 +382,7 @@ class Driver:
     def send_timestep(self, spikes: np.ndarray,
                       kind: EventKind = EventKind.TICK) -> Conversation[None]:
         """Send one timestep: `spikes` (axons,) of 0 and 1, closed by `kind` TICK or CLEAR."""
-        yield from self._transact(*_events(spikes, kind))
+        yield from self._transact(*_events(self._lines(spikes), kind))
 
     def read_output(self) -> Conversation[list[tuple[EventKind, int]]]:
         """Events that wait in the output buffer, at most 120, as (kind, neuron)."""
@@ -416,7 +417,7 @@ class Driver:
         LinkError
             If no program was loaded, a request fails, or the output holds other than T TICKs.
         """
-        yield from self._transact(*(job for step in spikes for job in _events(step)))
+        yield from self._transact(*(job for step in self._lines(spikes) for job in _events(step)))
         words = yield from self._until(EventKind.TICK, len(spikes))
         membranes = yield from self.read_membranes()
         yield from self.clear()
@@ -468,16 +469,26 @@ class Driver:
         """Membranes of each layer, int64 arrays (neurons,) [LSB], once the core is idle."""
         if self._program is None:
             raise LinkError("no program was loaded")
-        config, counts = self._config, group_counts(self._program, self._config)
+        config, placement = self._config, self._placement()
         words = yield from self.read(Space.STATE, 0,
-                                     sum(counts) * config.lanes * config.slot_chunks)
+                                     placement.rows * config.lanes * config.slot_chunks)
         chunks = words.astype(np.int64).reshape(-1, config.slot_chunks)
         slots = (chunks << (16 * np.arange(config.slot_chunks))).sum(axis=1)
         half = 1 << (config.state_bits - 1)
         values = ((slots & (2 * half - 1)) ^ half) - half
-        ends = np.cumsum(counts) * config.lanes
-        return [values[end - count * config.lanes:][:layer.neurons]
-                for layer, count, end in zip(self._program.layers, counts, ends, strict=True)]
+        return [values[placed.units] for placed in placement.layers]
+
+    def _placement(self) -> Placement:
+        return place(self._program, self._config.lanes, len(self._config.tiers))
+
+    def _lines(self, spikes: np.ndarray) -> np.ndarray:
+        """`spikes` (..., axons of the program) on the core's lines."""
+        if self._program is None or spikes.size == 0:
+            return spikes
+        axons = self._placement().input_axons
+        lines = np.zeros((*spikes.shape[:-1], int(axons.max()) + 1), dtype=spikes.dtype)
+        lines[..., axons] = spikes
+        return lines
 
     def read_counters(self) -> Conversation[dict[str, int]]:
         """The counters by their names in ``COUNTERS``; ``accesses_k`` for tier k."""

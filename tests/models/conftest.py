@@ -30,8 +30,9 @@ def random_layer(rng, *, name, axons, neurons, weight_bits, state_bits, decay_bi
     half = 1 << (state_bits - 1)
     code = 1 << (weight_bits - 1)
     spread = min(half - 1, 4 * code)
-    rule = ResetRule(int(rng.integers(3)))
-    lowest = 1 if rule is ResetRule.SUBTRACT_DELAYED else -half
+    rule = ResetRule(int(rng.integers(len(ResetRule))))
+    delayed = rule in (ResetRule.SUBTRACT_DELAYED, ResetRule.SUBTRACT_REDERIVED)
+    lowest = 1 if delayed else -half
     usual = np.abs(draw(-half, half - 1, spread)) // 2
     theta = np.where(rng.random(neurons) < 0.1, rng.choice([lowest, half - 1], neurons), usual)
     amount = draw(-half, half - 1, spread)

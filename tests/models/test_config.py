@@ -32,7 +32,7 @@ from lamina.models.config import HardwareConfig, ResetRule
     ({"groups": 1}, ValueError, "groups must be in 2..1024, not 1"),
     ({"lanes": 128, "groups": 256, "axons": 16384}, ValueError,
      "lanes * groups must be at most 16384, not 32768"),
-    ({"layers": 17}, ValueError, "layers must be in 1..16, not 17"),
+    ({"layers": 257}, ValueError, "layers must be in 1..256, not 257"),
     ({"decay_bits": 3}, ValueError, "decay_bits must be in 4..16, not 3"),
     ({"state_bits": 33}, ValueError, "state_bits must be in 8..32, not 33"),
     ({"acc_bits": 16}, ValueError, "acc_bits must be in 17..40, not 16"),
@@ -62,8 +62,9 @@ def test_json_round_trip_and_fingerprint():
 
 
 def test_reset_rules_have_labels():
-    assert [rule.label for rule in ResetRule] == ["value", "subtract", "subtract-delayed"]
+    assert [rule.label for rule in ResetRule] == [
+        "value", "subtract", "subtract-delayed", "subtract-rederived"]
     assert all(ResetRule.from_label(rule.label) is rule for rule in ResetRule)
     with pytest.raises(ValueError, match=r"^reset must be one of value, subtract, "
-                                         r"subtract-delayed, not 'never'$"):
+                                         r"subtract-delayed, subtract-rederived, not 'never'$"):
         ResetRule.from_label("never")

@@ -9,6 +9,7 @@ import pytest
 
 from lamina.models.config import HardwareConfig, ResetRule
 from lamina.models.image import memory_image
+from lamina.models.placement import misfits
 from lamina.models.program import Program
 
 REGISTERS, DESCRIPTORS, STATE, WEIGHTS = 0, 1, 2, 8
@@ -70,7 +71,7 @@ def read_layer(memory, config, number):
     {"lanes": 64, "tiers": (3, 5), "axons": 4096}])
 def test_reads_back(random_program, fields):
     rng = np.random.default_rng(5)
-    config = HardwareConfig(**({"acc_bits": 36} | fields))
+    config = HardwareConfig(**({"acc_bits": 36, "features": ("rederived",)} | fields))
     for _ in range(8):
         program = random_program(rng, tiers=(3, 3), state_bits=config.state_bits,
                                  decay_bits=config.decay_bits)
@@ -103,7 +104,7 @@ def test_worked_by_hand(pair):
     memory = load(memory_image(program, config))
     assert [memory[DESCRIPTORS, word] for word in range(16)] == [
         3, 2, 0, 0, 0, 1 | 0b10 << 8, 1, 0,
-        5, 1, 6, 2, 1 << 15, 0 | 1 << 2, 2, 0]
+        5, 1, 6, 2, 1 << 15, 1 << 2 | 1 << 7, 2, 0]
     # weights of axon 0 are -7 -6 -5 -4 | -3, of axon 1 are -2 -1 0 1 | 2
     assert [memory[WEIGHTS, word] for word in (0, 1, 3, 4)] == [0b1111, 0b0011, 0b1, 0b0]
     assert [memory[WEIGHTS + 1, word] for word in (0, 1, 3, 4)] == [
@@ -164,6 +165,6 @@ def test_addresses_beyond_twenty_bits_are_refused(make_layer):
 
 def test_either_count_gates_a_tier(pair):
     program, config = pair
-    assert dataclasses.replace(program, gated_tiers=1).misfits(config) == []
-    assert dataclasses.replace(program, gated_tiers=2).misfits(config) == [
+    assert misfits(dataclasses.replace(program, gated_tiers=1), config) == []
+    assert misfits(dataclasses.replace(program, gated_tiers=2), config) == [
         "needs 2 gated tiers, has 1"]

@@ -8,7 +8,7 @@ import pytest
 from lamina.models.config import ResetRule
 from lamina.models.neuron import lif_step, lif_wraps
 
-VALUE, SUBTRACT, DELAYED = ResetRule
+VALUE, SUBTRACT, DELAYED, REDERIVED = ResetRule
 WIDTHS = {"decay_bits": 8, "state_bits": 16, "acc_bits": 18}
 
 # name: rule, v, weights, spikes, constants -> spike, v_new, a
@@ -94,13 +94,13 @@ def _reference(layer, n, v, spikes, decay_bits, state_bits, acc_bits):
             x = _fold(x + int(layer.weights[axon, n]), acc_bits)
     a = x = _fold(x + int(layer.bias[n]), acc_bits)
     theta, r = int(layer.theta[n]), int(layer.r[n])
-    if layer.reset is DELAYED and v >= theta:
+    if layer.reset in (DELAYED, REDERIVED) and v >= theta:
         a = _fold(x - r, acc_bits)
     stored = a
     if a >= theta and layer.reset is VALUE:
         stored = int(layer.v_reset[n])
-    if a >= theta and layer.reset is SUBTRACT:
-        stored = _fold(a - r, acc_bits)
+    if layer.reset in (SUBTRACT, REDERIVED):
+        stored = _fold(x - r, acc_bits) if a >= theta else x
     half = 1 << state_bits - 1
     return int(a >= theta), min(max(stored, -half), half - 1), a
 

@@ -32,6 +32,9 @@ def sums_of(layer, n, weights):
             yield a - r
         if layer.reset is ResetRule.SUBTRACT and a >= theta:
             yield a - r
+        if layer.reset is ResetRule.SUBTRACT_REDERIVED:
+            held = a - r * (v >= theta)
+            yield from (held, a - r * (held >= theta))
 
 
 def test_sufficient_and_tight_by_exhaustion(random_layer):

@@ -8,6 +8,7 @@ import pytest
 from lamina.flows.frontend.compile import CompileOptions, check_fit, compile_network
 from lamina.models.config import HardwareConfig, ResetRule
 from lamina.models.network import run
+from lamina.models.placement import misfits
 
 CONFIG = HardwareConfig(weight_words=64, axons=16, groups=2)
 EXAMPLES = pathlib.Path(__file__).parents[3] / "examples"
@@ -15,7 +16,7 @@ EXAMPLES = pathlib.Path(__file__).parents[3] / "examples"
 
 def test_without_data_random_spikes_calibrate(small_net):
     made = compile_network(small_net, CompileOptions(), CONFIG)
-    assert made.program.misfits(CONFIG) == [] and made.tiers == (2, 2, 2, 2)
+    assert misfits(made.program, CONFIG) == [] and made.tiers == (2, 2, 2, 2)
     assert made.calibration.float_accuracy is None and made.calibration.samples == 64
     assert made.calibration.agreement > 0.9
     assert made.calibration.layers[-1].integer_spikes > 0

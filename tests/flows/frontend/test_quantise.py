@@ -10,6 +10,7 @@ from lamina.flows.frontend.nir_reader import read_network
 from lamina.flows.frontend.quantise import Recipe, quantise
 from lamina.models.config import HardwareConfig, ResetRule
 from lamina.models.network import run
+from lamina.models.placement import misfits
 
 RNG = np.random.default_rng(42)
 SPIKES = RNG.integers(0, 2, (200, 12, 24), dtype=np.uint8)
@@ -80,7 +81,7 @@ def test_hardware_gives_the_widths():
     assert recipe == Recipe(weight_bits=8, decay_bits=6, state_bits=14, acc_bits=17, tiers=(4, 4))
     program, _ = quantise(network(), SPIKES, recipe=recipe)
     assert (program.state_bits, program.decay_bits) == (14, 6)
-    assert program.misfits(config) == []
+    assert misfits(program, config) == []
     assert Recipe.choose(16, config) == Recipe.choose(16)
     assert Recipe.choose(1, dataclasses.replace(config, tiers=(2,))).tiers == (2,)
 
@@ -89,7 +90,7 @@ def test_a_narrow_store_and_accumulator_bound_the_scales():
     config = HardwareConfig(state_bits=8, acc_bits=10)
     source = network()
     program, table = quantise(source, SPIKES, recipe=Recipe.choose(8, config))
-    assert program.misfits(config) == []
+    assert misfits(program, config) == []
     assert max(loss.theta_high for loss in table.layers) < 32 + 8
     assert table.agreement > 0.5
 
