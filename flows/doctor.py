@@ -30,6 +30,8 @@ _LIBRARIES = (
     ("scikit-learn", True, "the digits data set"),
     ("torch", False, "training the examples"),
     ("snntorch", False, "training the examples"),
+    ("aedat", False, "AEDAT 4 recordings"),
+    ("expelliarmus", False, "Prophesee recordings"),
 )
 _OPTIONAL_TOOLS = ("z3",)
 

@@ -151,7 +151,8 @@ def test_recorded_spikes_set_timesteps_and_encoder(small_net):
     ({"dt": float("nan")}, "--dt must be a positive time in seconds, not nan"),
     ({"timesteps": 0}, "--timesteps must be in 1..65535, not 0"),
     ({"seed": -1}, "--seed must be in 0..4294967295, not -1"),
-    ({"encoder": "morse"}, "--encoder must be one of spikes, bernoulli, rate, not 'morse'"),
+    ({"encoder": "morse"}, "--encoder must be one of spikes, bernoulli, rate, latency, delta, "
+                           "constant, not 'morse'"),
     ({"decoding": "vote"},
      "--decoding must be one of count, first, v_final, v_sum, v_max, not 'vote'"),
     ({"reset": "zero"}, "--reset must be one of value, subtract, subtract-delayed, not 'zero'"),
@@ -168,7 +169,8 @@ def test_bad_options_are_refused(small_net, refused, options, message):
     ("dt", "soon", " must be a number, not 'soon'"),
     ("timesteps", 2.5, " must be a whole number in 1..65535, not 2.5"),
     ("reset", "zero", " must be one of value, subtract, subtract-delayed, not 'zero'"),
-    ("encoder", "morse", " must be one of spikes, bernoulli, rate, not 'morse'"),
+    ("encoder", "morse", " must be one of spikes, bernoulli, rate, latency, delta, "
+                         "constant, not 'morse'"),
     ("gain", 2.0, " must be in 0..1 and not 0, not 2.0"),
     ("strict", 3, " must be true or false, not 3"),
 ])
