@@ -142,7 +142,7 @@ def test_events_that_begin_like_a_header_line_are_events(write):
 
 @pytest.mark.parametrize(("name", "content", "sensor"), [
     ("a.dat", dat(), (40, 50)), ("a.raw", evt2(), (40, 50)), ("b.raw", evt3(), (40, 50)),
-    ("c.raw", evt3(header=b"% evt 3.0\n"), None)])
+    ("c.raw", evt3(header=b"% evt 3.0\n"), None)], ids=["DAT", "EVT2", "EVT3", "EVT3 alone"])
 def test_prophesee_files_are_read(write, name, content, sensor):
     pytest.importorskip("expelliarmus")
     recording = read_recording(write(name, content))
@@ -175,7 +175,8 @@ FORMATS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "content", "message"), FORMATS)
+@pytest.mark.parametrize(("name", "content", "message"), FORMATS,
+                         ids=[f"{name}: {message}" for name, _, message in FORMATS])
 def test_broken_recordings_are_refused(write, refused, capfd, name, content, message):
     pytest.importorskip("aedat")
     pytest.importorskip("expelliarmus")
