@@ -24,15 +24,26 @@ LANES = CONFIG.lanes
 LOW, HIGH = bounds(CONFIG.state_bits)
 FULL_DECAY = 1 << CONFIG.decay_bits
 EVERY_LANE = (1 << LANES) - 1
-NONE, MEMBRANE, DECAY, BIAS, THETA, RESET = range(6)
+NONE, MEMBRANE, DECAY, BIAS, THETA, RESET, CURRENT, LOAD_THETA, CORRECT = range(9)
 """Codes of the port ``step``."""
+RULES = [rule for rule in ResetRule
+         if rule is not ResetRule.SUBTRACT_REDERIVED or CONFIG.has("rederived")]
+SWITCHES = [name for name, feature in (
+    ("silent", "currents"), ("refractory", "refractory"), ("subtractive", "subtractive"))
+    if CONFIG.has(feature)]
+"""Inputs that exist with a feature only."""
+LATE_RULES = (ResetRule.SUBTRACT_DELAYED, ResetRule.SUBTRACT_REDERIVED)
+"""Rules that subtract before they compare."""
 
 Array = np.ndarray
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Group:
-    """One timestep of up to ``lanes`` neurons: int64 vectors [LSB], `weights` one row per spike."""
+    """One timestep of up to ``lanes`` neurons: int64 vectors [LSB], `weights` one row per spike.
+
+    `former` holds the spikes of the timestep before, `current` the synaptic current or None.
+    """
 
     rule: ResetRule
     v: Array
@@ -42,6 +53,11 @@ class Group:
     amount: Array
     weights: Array
     used: int = LANES
+    current: Array | None = None
+    former: Array = dataclasses.field(default_factory=lambda: np.zeros(LANES, dtype=np.int64))
+    silent: bool = False
+    refractory: bool = False
+    subtractive: bool = False
 
     @property
     def mask(self) -> int:
@@ -50,8 +66,9 @@ class Group:
 
     @property
     def spiked(self) -> int:
-        """p of every lane: the membrane had reached theta."""
-        return join_lanes(self.v >= self.theta, 1)
+        """What the lanes are told: p of every lane under the delayed rule, else former spikes."""
+        delayed = self.rule is ResetRule.SUBTRACT_DELAYED
+        return join_lanes(self.v >= self.theta if delayed else self.former, 1)
 
     def golden(self) -> tuple[Array, Array, Array]:
         """Spikes, membranes and a of every lane."""
@@ -63,15 +80,33 @@ class Group:
         to_value = self.rule is ResetRule.VALUE
         layer = Layer(name="group", weights=weights, decay=self.decay, theta=self.theta,
                       r=zero if to_value else self.amount, bias=self.bias, reset=self.rule,
-                      v_reset=self.amount if to_value else zero)
+                      v_reset=self.amount if to_value else zero, spiking=not self.silent,
+                      refractory=int(self.refractory),
+                      leak="subtract" if self.subtractive else "decay")
         return lif_step(layer, self.v, spikes, decay_bits=CONFIG.decay_bits,
-                        state_bits=CONFIG.state_bits, acc_bits=CONFIG.acc_bits)
+                        state_bits=CONFIG.state_bits, acc_bits=CONFIG.acc_bits,
+                        current=0 if self.current is None else self.current, spiked=self.former)
 
     def words(self) -> dict[int, Array]:
         """State word of each step."""
         amount = self.amount if self.rule is ResetRule.VALUE else ~self.amount
-        return {MEMBRANE: self.v, DECAY: self.decay, BIAS: self.bias, THETA: ~self.theta,
-                RESET: amount}
+        words = {MEMBRANE: self.v, DECAY: self.decay, BIAS: self.bias, THETA: ~self.theta,
+                 RESET: amount, LOAD_THETA: ~self.theta, CORRECT: amount}
+        return words if self.current is None else words | {CURRENT: self.current}
+
+    @property
+    def loads(self) -> list[int]:
+        """Steps that prepare the group, in order."""
+        rederived = self.rule is ResetRule.SUBTRACT_REDERIVED
+        return [MEMBRANE, DECAY, *([LOAD_THETA] if rederived else [])]
+
+    @property
+    def finish(self) -> list[int]:
+        """Steps that end the group, in order."""
+        rederived = self.rule is ResetRule.SUBTRACT_REDERIVED
+        order = [RESET, THETA] if self.rule in LATE_RULES else [THETA, RESET]
+        return [BIAS, *([] if self.current is None else [CURRENT]), *order,
+                *([CORRECT] if rederived else [])]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -100,18 +135,18 @@ def schedule(groups: Sequence[Group], rng: np.random.Generator, pause: float) ->
         return cycle
 
     for group in groups:
-        steps = {MEMBRANE: free(max(first, 0) + rest())}
-        steps[DECAY] = free(steps[MEMBRANE] + 1 + rest())
-        adds = [max(steps[DECAY], last) + 1 + rest()]
+        steps, cycle = {}, max(first, 0) - 1
+        for step in group.loads:
+            cycle = steps[step] = free(cycle + 1 + rest())
+        adds = [max(cycle, last) + 1 + rest()]
         for _ in range(len(group.weights) - 1):
             adds.append(adds[-1] + 1 + rest())
         adds[-1] = max(adds[-1], done)
         first, last = adds[0], adds[-1]
-        order = (THETA, RESET)[:: -1 if group.rule is ResetRule.SUBTRACT_DELAYED else 1]
         cycle = steps[BIAS] = last + 1
-        for step in order:
+        for step in group.finish[1:]:
             cycle = steps[step] = cycle + 1 + rest()
-        taken |= {steps[step] for step in (BIAS, THETA, RESET)}
+        taken |= {steps[step] for step in group.finish}
         done = cycle
         times.append(Times(adds=adds, steps=steps, store=done + 1))
     return times
@@ -122,7 +157,7 @@ class Datapath:
 
     def __init__(self, dut):
         self.ports = Ports(dut, "weights", "add", "first", "enabled", "step", "word", "rule",
-                           "spiked", "finishing", "store")
+                           "spiked", "finishing", "store", *SWITCHES)
         self.rng = np.random.default_rng(cocotb.RANDOM_SEED)
         self.seen: collections.Counter[str] = collections.Counter()
 
@@ -133,8 +168,8 @@ class Datapath:
         """Inputs of a cycle in which nothing is asked for."""
         return {"weights": self._noise(LANES * CONFIG.weight_bits),
                 "enabled": self._noise(LANES), "word": self._noise(LANES * CONFIG.slot_bits),
-                "rule": int(self.rng.integers(3)), "spiked": self._noise(LANES),
-                "finishing": self._noise(LANES)}
+                "rule": int(self.rng.integers(4)), "spiked": self._noise(LANES),
+                "finishing": self._noise(LANES), **{name: self._noise(1) for name in SWITCHES}}
 
     def _inputs(self, groups: Sequence[Group], times: Sequence[Times]) -> list[dict[str, int]]:
         """Inputs of every cycle."""
@@ -145,13 +180,18 @@ class Datapath:
                 cycles[cycle] |= {
                     "weights": join_lanes(row, CONFIG.weight_bits), "enabled": group.mask,
                     "first": int(cycle == when.adds[0]), "add": int(len(group.weights) > 0)}
+            switches = {name: int(getattr(group, name)) for name in SWITCHES}
+            cycles[when.adds[0]] |= {
+                name: value for name, value in switches.items() if name == "subtractive"}
             for step, cycle in when.steps.items():
                 word = join_lanes(group.words()[step].tolist(), CONFIG.slot_bits)
                 cycles[cycle] |= {"step": step, "word": word}
             for cycle in range(when.steps[BIAS], when.store + 1):
                 cycles[cycle] |= {"rule": int(group.rule), "finishing": group.mask}
-            if group.rule is ResetRule.SUBTRACT_DELAYED:
-                cycles[when.steps[RESET]] |= {"spiked": group.spiked & group.mask}
+                cycles[cycle] |= {
+                    name: value for name, value in switches.items() if name != "subtractive"}
+            for step in (RESET, THETA):
+                cycles[when.steps[step]] |= {"spiked": group.spiked & group.mask}
             cycles[when.store] |= {"store": 1}
         return cycles
 
@@ -177,14 +217,25 @@ class Datapath:
 
     def _note(self, group: Group, spikes: Array, v: Array, a: Array) -> None:
         """Count the corners that were reached."""
-        used = slice(group.used)
-        free = (a[used] > HIGH) | (a[used] < LOW)
-        for name, hit in {
-            "at": a[used] == group.theta[used], "below": a[used] == group.theta[used] - 1,
-            "spikes": spikes[used] > 0, "high": free & (v[used] == HIGH),
-            "low": free & (v[used] == LOW), "former": group.v[used] >= group.theta[used],
-        }.items():
-            self.seen[f"{group.rule.label} {name}"] += int(np.count_nonzero(hit))
+        free = (a > HIGH) | (a < LOW)
+        reached, former = group.v >= group.theta, group.former > 0
+        size = np.abs(group.v)
+        corners = {
+            "at": a == group.theta, "below": a == group.theta - 1, "spikes": spikes > 0,
+            "high": free & (v == HIGH), "low": free & (v == LOW), "former": reached,
+            "again": reached & (spikes > 0), "given back": reached & (spikes == 0),
+            "held": group.refractory & former, "held back": group.refractory & former
+            & (a >= group.theta), "rested": group.refractory & ~former & (spikes > 0),
+            "silent": group.silent & (a >= 0), "current": (group.current is not None) & (size >= 0),
+            "short": group.subtractive & (size < group.decay), "even": group.subtractive
+            & (size == group.decay) & (size > 0), "long": group.subtractive & (size > group.decay),
+        }
+        for name, hit in corners.items():
+            self.seen[f"{group.rule.label} {name}"] += int(np.count_nonzero(hit[:group.used]))
+
+    def reached(self, corner: str) -> int:
+        """How often a corner was reached under any rule."""
+        return sum(self.seen[f"{rule.label} {corner}"] for rule in RULES)
 
 
 async def started(dut) -> Datapath:
@@ -205,6 +256,15 @@ def plain_group(rule: ResetRule, **changes) -> Group:
     return Group(rule=rule, **(fields | changes))
 
 
+def random_options(rng: np.random.Generator, rule: ResetRule) -> dict[str, bool]:
+    """Switches that the core has, each on half of the time where the rule allows it."""
+    to_value = rule is ResetRule.VALUE
+    options = {name: rng.random() < 0.5 for name in SWITCHES if to_value or name == "subtractive"}
+    if options.get("silent"):
+        options["refractory"] = False
+    return options
+
+
 def random_group(rng: np.random.Generator, rule: ResetRule, spikes: int) -> Group:
     """Operands from their extremes or from anywhere, thresholds often where the sum arrives."""
 
@@ -215,20 +275,27 @@ def random_group(rng: np.random.Generator, rule: ResetRule, spikes: int) -> Grou
         return np.choose(rng.integers(3, size=LANES),
                          [rng.choice(corners, LANES), wide, near])
 
-    least = 1 if rule is ResetRule.SUBTRACT_DELAYED else LOW
+    options = random_options(rng, rule)
+    subtractive, silent = options.get("subtractive"), options.get("silent")
+    least = 1 if rule in LATE_RULES else LOW
     low, high = bounds(CONFIG.weight_bits)
     group = Group(
-        rule=rule, v=operand(LOW, HIGH), decay=operand(0, FULL_DECAY), bias=operand(LOW, HIGH),
-        theta=operand(least, HIGH), amount=operand(LOW, HIGH),
+        rule=rule, v=operand(LOW, HIGH), decay=operand(0, HIGH if subtractive else FULL_DECAY),
+        bias=operand(LOW, HIGH), theta=vector(0) if silent else operand(least, HIGH),
+        amount=vector(0) if silent else operand(LOW, HIGH),
         weights=np.array([operand(low, high) for _ in range(spikes)]).reshape(spikes, LANES),
-        used=int(rng.choice([LANES, LANES, rng.integers(1, LANES + 1)])))
+        used=int(rng.choice([LANES, LANES, rng.integers(1, LANES + 1)])),
+        current=operand(LOW, HIGH) if CONFIG.has("currents") and rng.random() < 0.5 else None,
+        former=rng.integers(2, size=LANES), **options)
+    if silent:
+        return group
     near = np.clip(group.golden()[2] + rng.integers(-1, 2, LANES), least, HIGH)
     theta = np.where(rng.random(LANES) < 0.5, near, group.theta)
     return dataclasses.replace(group, theta=theta)
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
-@cocotb.parametrize(rule=list(ResetRule))
+@cocotb.parametrize(rule=RULES)
 async def threshold_is_inclusive(dut, rule):
     """One below, at and one above theta, reached by bias, by weights and by the membrane."""
     datapath = await started(dut)
@@ -242,12 +309,12 @@ async def threshold_is_inclusive(dut, rule):
     for corner in ("at", "below", "spikes", "former"):
         assert datapath.seen[f"{rule.label} {corner}"] > 0, corner
     spikes, v, _ = plain_group(rule, bias=three).golden()
-    after = {ResetRule.VALUE: 3, ResetRule.SUBTRACT: 2, ResetRule.SUBTRACT_DELAYED: 5}[rule]
+    after = {ResetRule.VALUE: 3, ResetRule.SUBTRACT_DELAYED: 5}.get(rule, 2)
     assert (spikes[1], v[1]) == (1, after)
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
-@cocotb.parametrize(rule=list(ResetRule))
+@cocotb.parametrize(rule=RULES)
 async def membranes_saturate_at_both_ends(dut, rule):
     """Sums beyond the store width on either side, and those that just fit."""
     datapath = await started(dut)
@@ -297,7 +364,7 @@ async def idle_lanes_do_not_add(dut):
 
 
 @cocotb.test(timeout_time=20, timeout_unit="ms")
-@cocotb.parametrize(rule=list(ResetRule), pause=[0.0, 0.5])
+@cocotb.parametrize(rule=RULES, pause=[0.0, 0.5])
 async def random_groups_agree(dut, rule, pause):
     """Extremes of every operand, 0 to 6 spikes, groups as close together as they can be."""
     datapath = await started(dut)
@@ -312,6 +379,77 @@ async def random_groups_agree(dut, rule, pause):
 async def rules_follow_each_other(dut):
     """Groups of different layers, any rule behind any other."""
     datapath = await started(dut)
-    rules = datapath.rng.integers(3, size=60).tolist()
+    rules = datapath.rng.choice(RULES, 80).tolist()
     await datapath.play([random_group(datapath.rng, ResetRule(rule), rule) for rule in rules])
-    assert all(datapath.seen[f"{rule.label} spikes"] for rule in ResetRule)
+    assert all(datapath.seen[f"{rule.label} spikes"] for rule in RULES)
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms", skip=not CONFIG.has("rederived"))
+async def rederived_flag_and_spike_are_independent(dut):
+    """All four pairs of p and spike, at and next to theta; a neuron that fires again keeps x - r;
+    one that does not gets r back."""
+    datapath = await started(dut)
+    rule = ResetRule.SUBTRACT_REDERIVED
+    membranes, drives = vector([4, 5, 5, 4, 6]), [-9, -1, 0, 1, 3, 4]
+    groups = [plain_group(rule, v=np.roll(membranes, turn), bias=vector(drive), amount=vector(r))
+              for turn in range(5) for drive in drives for r in (3, -3, LOW, HIGH)]
+    await datapath.play(groups)
+    for corner in ("at", "below", "spikes", "former", "again", "given back"):
+        assert datapath.seen[f"{rule.label} {corner}"] > 0, corner
+    again = plain_group(rule, v=vector(9), theta=vector(5)).golden()
+    back = plain_group(rule, v=vector(6), theta=vector(5)).golden()
+    assert [again[0][0], again[1][0], back[0][0], back[1][0]] == [1, 6, 0, 6]
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms", skip=not CONFIG.has("refractory"))
+async def refractory_neurons_keep_their_reset_value(dut):
+    """After a spike nothing that arrives counts; in the timestep after that it does again."""
+    datapath = await started(dut)
+    for refractory in (True, False):
+        await datapath.play([
+            plain_group(ResetRule.VALUE, bias=vector([4, 5, 9]), former=np.roll(vector([0, 1]), k),
+                        amount=vector([-2, 0, 7]), refractory=refractory) for k in range(2)])
+    for corner in ("held", "held back", "rested"):
+        assert datapath.seen[f"{ResetRule.VALUE.label} {corner}"] > 0, corner
+
+
+@cocotb.test(timeout_time=2, timeout_unit="ms", skip=not CONFIG.has("subtractive"))
+@cocotb.parametrize(rule=RULES)
+async def subtractive_leak_stops_at_zero(dut, rule):
+    """Membranes below, at and above lambda, on both signs, at the ends of the store."""
+    datapath = await started(dut)
+    membranes = (LOW, LOW + 1, -4, -3, -2, -1, 0, 1, 2, 3, 4, HIGH)
+    groups = [plain_group(rule, v=np.roll(vector(membranes), turn), decay=vector(decay),
+                          theta=vector(HIGH), amount=vector(0), subtractive=True)
+              for decay in (0, 1, 3, HIGH - 1, HIGH) for turn in range(len(membranes))]
+    await datapath.play(groups)
+    for corner in ("short", "even", "long"):
+        assert datapath.reached(corner) > 0, corner
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms", skip=not CONFIG.has("currents"))
+@cocotb.parametrize(rule=RULES)
+async def current_counts_before_the_comparison(dut, rule):
+    """A current takes the sum to one below, to and above theta, and past both ends."""
+    datapath = await started(dut)
+    await datapath.play([
+        plain_group(rule, current=vector([4, 5, 6, -5])),
+        plain_group(rule, current=vector([LOW, HIGH]), bias=vector([5, -HIGH + 5])),
+        plain_group(rule, current=vector([HIGH, LOW]), v=vector([HIGH, LOW]), amount=vector(0),
+                    theta=vector(HIGH)),
+        plain_group(rule, current=vector(-1), v=vector([5, 6, 7]))])
+    for corner in ("at", "below", "spikes", "low", "current"):
+        assert datapath.seen[f"{rule.label} {corner}"] > 0, corner
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms", skip=not CONFIG.has("currents"))
+async def integrators_neither_spike_nor_reset(dut):
+    """Sums around 0 and beyond both ends of the store stay what they are."""
+    datapath = await started(dut)
+    zero = vector(0)
+    await datapath.play([
+        plain_group(ResetRule.VALUE, silent=True, theta=zero, amount=zero, bias=vector(bias),
+                    v=vector(v)) for v in (0, HIGH, LOW) for bias in ([-1, 0, 1], [LOW, HIGH])])
+    label = ResetRule.VALUE.label
+    assert datapath.seen[f"{label} spikes"] == 0
+    assert min(datapath.seen[f"{label} {name}"] for name in ("silent", "high", "low")) > 0

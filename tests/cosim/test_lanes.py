@@ -7,6 +7,7 @@ from lamina.rtl import lanes
 from lamina.tb.runner import run_bench
 
 BENCH = "lamina.tb.bench_lanes"
+MODELS = ("currents", "rederived", "refractory", "subtractive")
 CONFIGS = {
     "narrow": HardwareConfig(lanes=4, tiers=(3, 1), axons=32, groups=4, decay_bits=4,
                              state_bits=8, acc_bits=9),
@@ -15,6 +16,34 @@ CONFIGS = {
                            state_bits=32, acc_bits=34),
     "coarse": HardwareConfig(lanes=8, axons=64, groups=4, decay_bits=16, state_bits=12,
                              acc_bits=20),
+    "models": HardwareConfig(lanes=8, tiers=(3, 1), axons=32, groups=4, decay_bits=4,
+                             state_bits=8, acc_bits=10, features=MODELS),
+    "wide models": HardwareConfig(lanes=4, tiers=(8, 4), axons=64, groups=4, decay_bits=15,
+                                  state_bits=17, acc_bits=20, features=MODELS),
+    **{feature: HardwareConfig(lanes=4, axons=32, groups=4, state_bits=12, acc_bits=15,
+                               features=(feature,)) for feature in MODELS},
+}
+MODEL_MUTANTS = {
+    "the stored membrane is compared strictly": (
+        "~(membrane + self.word[lane] + 1)[-1]", "~(membrane + self.word[lane])[-1]"),
+    "r is never given back": ("correcting & (above != self.spikes[lane])",
+                              "correcting & ~above & self.spikes[lane]"),
+    "r is not taken off by the spike": ("correcting & (above != self.spikes[lane])",
+                                        "correcting & above & ~self.spikes[lane]"),
+    "r is given back one too much": ("subtract | (correcting & ~above)", "subtract | correcting"),
+    "the flag does not travel with its sum": ("above.eq(summed)", "above.eq(loaded)"),
+    "a refractory neuron fires": ("fires & ~rests", "fires"),
+    "a refractory neuron integrates": ("hit | rests", "hit"),
+    "every neuron is refractory": ("self.refractory & self.spiked[lane]", "self.spiked[lane]"),
+    "the leak passes zero": ("Mux(past, 0, nearer)", "nearer"),
+    "the leak only falls": ("Mux(membrane < 0, membrane + decay, membrane - decay)",
+                            "membrane - decay"),
+    "every leak is subtractive": ("Mux(self.subtractive, Mux(past, 0, nearer), leaked)",
+                                  "Mux(past, 0, nearer)"),
+    "no current": ("adding | (self.step == LaneStep.CURRENT)", "adding"),
+    "integrators spike": ("fires & ~self.silent", "fires"),
+    "the current replaces the sum": ("Mux(replacing, 0,",
+                                     "Mux(replacing | (self.step == LaneStep.CURRENT), 0,"),
 }
 MUTANTS = {
     "strict threshold": ("~result[-1] & self.finishing[lane]",
@@ -42,8 +71,8 @@ def bench(module, config, verilog, build_dir):
 
 
 @pytest.mark.parametrize("shape", [
-    "narrow", *(pytest.param(shape, marks=pytest.mark.long)
-                for shape in ("even", "wide", "coarse"))])
+    "narrow", "models", *(pytest.param(shape, marks=pytest.mark.long) for shape in CONFIGS
+                          if shape not in ("narrow", "models"))])
 def test_lanes(shape, verilog, build_dir):
     bench(lanes, CONFIGS[shape], verilog, build_dir)
 
@@ -53,3 +82,11 @@ def test_lanes(shape, verilog, build_dir):
 def test_mutants_die(name, verilog, build_dir, mutant, killed):
     with killed:
         bench(mutant(lanes, *MUTANTS[name]), CONFIGS["narrow"], verilog, build_dir)
+
+
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=[pytest.mark.long] * (name != "r is never given back"))
+    for name in MODEL_MUTANTS])
+def test_mutants_of_the_models_die(name, verilog, build_dir, mutant, killed):
+    with killed:
+        bench(mutant(lanes, *MODEL_MUTANTS[name]), CONFIGS["models"], verilog, build_dir)
