@@ -16,6 +16,7 @@ __all__ = ["PlacedLayer", "Placement", "misfits", "place", "required_features"]
 
 _INTERNAL = 1 << 15
 _KEEP = 1 << 14
+_MORE = 1 << 13
 _WORD = 0xFFFF
 
 
@@ -239,9 +240,12 @@ class _Placer:
             word += (placed.position_rows) * placed.axons
             axons = max(axons, placed.axons)
         self._finish_entries()
-        lines = np.zeros(self.program.axons, dtype=np.int64)
+        lines = np.full(self.program.axons, -1)
         for (first, units), (start, map_) in self.inputs.items():
             lines[first:first + units] = start * self.lanes + map_.lines
+        if lines.min() < 0:
+            raise ValueError(f"{self.program.name}: every input line must feed a layer, "
+                             f"{int(lines.argmin())} feeds none")
         return Placement(layers=tuple(layers), input_axons=lines, entries=tuple(self.entries),
                          rows=int(self.firsts[-1]), mask_rows=self.mask_rows, weight_words=word,
                          axons=axons)
@@ -284,9 +288,10 @@ class _Placer:
                 DescriptorField.LAST_LANES: columns - (group_rows - 1) * self.lanes}
         nothing = {DescriptorField.SOURCE: _INTERNAL, DescriptorField.SOURCE_WORDS: 0}
         first, *rest = sources or [nothing]
+        head[DescriptorField.LAST_LANES] |= _MORE if rest else 0
         self.entries.append(head | first)
-        for entry in rest:
-            kind = int(EntryKind.SOURCE) << 14
+        for left, entry in reversed(list(enumerate(reversed(rest)))):
+            kind = int(EntryKind.SOURCE) << 14 | (_MORE if left else 0)
             self.entries.append(entry | {DescriptorField.LAST_LANES: kind})
 
     def _window(self, entry: dict, source: Source, layer: Layer, seen: _Map
@@ -310,8 +315,8 @@ class _Placer:
                   DescriptorField.UNIT_STRIDE: window.stride[1] * right,
                   DescriptorField.UNIT_ORIGIN: -pad_x * right & _WORD,
                   DescriptorField.LAYOUT: seen.step | seen.pack << 8 | seen.slot << 12}
-        entry[DescriptorField.SOURCE_WORDS] = 0
         channels, (height, width) = window.shape[0], window.kernel
+        entry[DescriptorField.SOURCE_WORDS] = height * width * seen.step
         taps = np.arange(height * width)[:, None] * seen.step * self.lanes + np.arange(channels)
         return taps.ravel(), height * width * seen.step
 
@@ -328,6 +333,7 @@ class _Placer:
         readers = [entry for entry in self.entries
                    if not entry[DescriptorField.SOURCE] & _INTERNAL]
         whole = [entry for entry in readers if entry is readers[-1]
+                 and DescriptorField.KERNEL not in entry
                  and entry[DescriptorField.SOURCE] == _KEEP
                  and entry[DescriptorField.SOURCE_WORDS] == self.input_words]
         if whole:
@@ -354,7 +360,7 @@ def place(program: Program, lanes: int, tiers: int = 1) -> Placement:
     Raises
     ------
     ValueError
-        If sources take overlapping but unequal ranges of the input.
+        If sources take overlapping but unequal ranges of the input, or leave some of it out.
     """
     return _Placer(program, lanes, tiers).run()
 

@@ -74,7 +74,7 @@ class HostAccess(wiring.Component):
             "gated": Out(tiers),
             "fill_mid": Out(1, init=1),
             "refused": Out(1),
-            "descriptor_address": Out((config.layers * 8 - 1).bit_length()),
+            "descriptor_address": Out((config.layers * config.descriptor_words - 1).bit_length()),
             "descriptor_write": Out(1),
             "descriptor_i": Out(16),
             "descriptor_o": In(16),

@@ -13,7 +13,7 @@ from lamina.rtl.counters import Counters
 from lamina.rtl.emitter import Emitter
 from lamina.rtl.lanes import Lanes, StateMemory
 from lamina.rtl.scanner import Scanner
-from lamina.rtl.scheduler import Scheduler
+from lamina.rtl.scheduler import Scheduler, job_switches
 from lamina.rtl.sequencer import Sequencer
 from lamina.rtl.spike_buffer import SpikeBuffer
 from lamina.rtl.streams import event_layout, output_layout, request_layout
@@ -104,6 +104,8 @@ class Core(wiring.Component):
             lanes.rule.eq(sequencer.rule), lanes.finishing.eq(sequencer.finishing),
             lanes.weights.eq(weights.weights), lanes.word.eq(state.word),
             lanes.spiked.eq(former), lanes.store.eq(sequencer.store),
+            *[getattr(lanes, name).eq(getattr(sequencer, name))
+              for name in job_switches(config)],
             scheduler.descriptor_address.eq(access.descriptor_address),
             scheduler.descriptor_write.eq(access.descriptor_write),
             scheduler.descriptor_i.eq(access.descriptor_i),
@@ -124,7 +126,7 @@ class Core(wiring.Component):
     def _connect_spikes(self, m, buffer, scanner, scheduler, sequencer, lanes):
         """Bitmaps to lists; returns the former spikes of the finishing group."""
         config = self._config
-        m.submodules.masks = masks = Memory(shape=config.lanes, depth=config.groups, init=[],
+        m.submodules.masks = masks = Memory(shape=config.lanes, depth=config.mask_rows, init=[],
                                             attrs={"no_rw_check": 1})
         write, scan, former = masks.write_port(), masks.read_port(), masks.read_port()
         job = scheduler.job
@@ -152,9 +154,32 @@ class Core(wiring.Component):
             sequencer.count.eq(Mux(sequencer.tag, scanner.count1, scanner.count0)),
             sequencer.complete.eq(~scanner.busy | (sequencer.tag != job.tag)),
         ]
+        if config.has("sources"):
+            behind = behind & (job.source_row == sequencer.base_row)
+            self._connect_sources(m, buffer, scanner, scheduler, sequencer, write, scan)
         with m.If(job.internal & behind):
             m.d.comb += scanner.ready_words.eq(sequencer.rows_done)
         return spiked
+
+    def _connect_sources(self, m, buffer, scanner, scheduler, sequencer, write, scan):
+        """Several sources per list, relays that copy spikes, windows over maps."""
+        job = scheduler.job
+        place = job.source_row + Mux(scheduler.copying, scheduler.copy_index, scanner.address)
+        lists = scanner.busy | scheduler.listing
+        taken = (scanner.fetch | scheduler.copying) & ~job.internal & ~job.keep
+        m.d.comb += [
+            scheduler.running.eq(sequencer.active),
+            scanner.append.eq(scheduler.scan_append),
+            scan.addr.eq(place),
+            buffer.address.eq(Mux(scheduler.clearing, scheduler.clear_row, place)),
+            buffer.erase.eq(taken | scheduler.clearing),
+            sequencer.complete.eq(~lists | (sequencer.tag != job.tag)),
+        ]
+        with m.If(scheduler.copied):
+            m.d.comb += [write.addr.eq(scheduler.copy_row), write.en.eq(1),
+                         write.data.eq(Mux(job.internal, scan.data, buffer.word))]
+        if self._config.has("windows"):
+            m.d.comb += [scanner.window.eq(scheduler.window), scanner.aim.eq(scheduler.aim)]
 
     def _connect_weights(self, m, sequencer, weights, lanes, access):
         m.d.comb += [
@@ -210,7 +235,8 @@ class Core(wiring.Component):
         adds = {
             Counter.CYCLES: ~self.idle,
             Counter.TICKS: sequencer.push & sequencer.tick,
-            Counter.SPIKES_IN: scanner.found_stb & ~scheduler.job.internal,
+            Counter.SPIKES_IN: buffer.fresh_stb if self._config.has("sources")
+            else scanner.found_stb & ~scheduler.job.internal,
             Counter.SOPS: sequencer.sops,
             Counter.SPIKES_OUT: Mux(sequencer.store, population, 0),
             Counter.DROPPED: buffer.dropped_stb,

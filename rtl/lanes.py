@@ -12,8 +12,10 @@ from lamina.rtl.fixed import saturate
 
 __all__ = ["LaneStep", "Lanes", "StateMemory"]
 
+_SWITCHES = {"silent": "currents", "refractory": "refractory", "subtractive": "subtractive"}
 
-class LaneStep(enum.Enum, shape=3):
+
+class LaneStep(enum.Enum, shape=4):
     """What the lanes do with the state word that the memory delivers."""
 
     NONE = 0
@@ -22,6 +24,9 @@ class LaneStep(enum.Enum, shape=3):
     BIAS = 3
     THETA = 4
     RESET = 5
+    CURRENT = 6
+    LOAD_THETA = 7
+    CORRECT = 8
 
 
 class StateMemory(wiring.Component):
@@ -106,13 +111,19 @@ class Lanes(wiring.Component):
     step : In(LaneStep)
         What ``word`` is: MEMBRANE then DECAY prepare the leaked membrane of the next group; BIAS,
         in the cycle after the last weight, takes the sum over; THETA and RESET act on it, in the
-        order of the rule; what they subtract comes as its one's complement.
+        order of the rule; what they subtract comes as its one's complement. CURRENT, after BIAS,
+        adds a synaptic current. LOAD_THETA, after DECAY, and CORRECT, after THETA, belong to
+        ``SUBTRACT_REDERIVED``: the one compares the stored membrane, the other turns ``x - p*r``
+        into ``x - spike*r``.
     word : In(array of signed(slot_bits))
     rule : In(2)
         :class:`lamina.models.config.ResetRule` of the finishing group.
     spiked : In(lanes)
-        p: the spikes of the previous timestep, valid in the cycle of RESET under
-        ``SUBTRACT_DELAYED``.
+        Spikes of the previous timestep, valid in the cycles of THETA and RESET: p under
+        ``SUBTRACT_DELAYED``, and what a refractory neuron rests after.
+    silent, refractory, subtractive : In(1)
+        The finishing group does not spike, or rests for a timestep after a spike; the membrane
+        leaks by subtraction. Each exists with its feature only.
     finishing : In(lanes)
         Lanes of the finishing group that hold a neuron.
     spikes : Out(lanes)
@@ -138,6 +149,7 @@ class Lanes(wiring.Component):
             "spikes": Out(config.lanes),
             "store": In(1),
             "membranes": Out(data.ArrayLayout(signed(config.state_bits), config.lanes)),
+            **{name: In(1) for name, feature in _SWITCHES.items() if config.has(feature)},
         })
 
     def elaborate(self, platform):
@@ -161,6 +173,11 @@ class Lanes(wiring.Component):
         membrane = Signal(signed(config.state_bits), name=f"membrane{lane}", reset_less=True)
         decay = Signal(signed(config.slot_bits), name=f"decay{lane}", reset_less=True)
         leaked = ((membrane * decay) >> config.decay_bits)[:config.state_bits].as_signed()
+        if config.has("subtractive"):
+            nearer = Mux(membrane < 0, membrane + decay, membrane - decay)
+            past = (nearer < 0) != (membrane < 0)
+            leaked = Mux(self.subtractive, Mux(past, 0, nearer), leaked)[:config.state_bits]
+            leaked = leaked.as_signed()
         acc = Signal(signed(config.acc_bits), name=f"acc{lane}", reset_less=True)
         with m.If(self.step == LaneStep.MEMBRANE):
             m.d.sync += membrane.eq(word)
@@ -180,11 +197,46 @@ class Lanes(wiring.Component):
         replacing = resetting & (self.rule == ResetRule.VALUE)
         base = Mux(replacing, 0, Mux(taking, acc, total))
         operand = self.word[lane].as_unsigned()[:config.state_bits]
+        hit = Mux(delayed, self.spiked[lane], self.spikes[lane])
+        fires = ~result[-1] & self.finishing[lane]
+        adding = taking
+        if config.has("currents"):
+            fires = fires & ~self.silent
+            adding = adding | (self.step == LaneStep.CURRENT)
+        if config.has("refractory"):
+            rests = self.refractory & self.spiked[lane]
+            fires, hit = fires & ~rests, hit | rests
+        if config.has("rederived"):
+            above = self._above(m, lane)
+            correcting = self.step == LaneStep.CORRECT
+            back = correcting & above
+            hit = Mux(self.rule == ResetRule.SUBTRACT_REDERIVED, above, hit)
+            adding = adding | (correcting & (above != self.spikes[lane]))
+            operand = operand ^ back.replicate(config.state_bits)
+            subtract = subtract | (correcting & ~above)
         m.d.comb += result.eq(
             (Cat(Const(1, 1), base).as_signed() + Cat(subtract, operand).as_signed()) >> 1)
-        hit = Mux(delayed, self.spiked[lane], self.spikes[lane])
-        with m.If(taking | (resetting & hit)):
+        with m.If(adding | (resetting & hit)):
             m.d.sync += total.eq(result)
         with m.If(self.step == LaneStep.THETA):
-            m.d.sync += self.spikes[lane].eq(~result[-1] & self.finishing[lane])
+            m.d.sync += self.spikes[lane].eq(fires)
         m.d.comb += self.membranes[lane].eq(saturate(total, config.state_bits, self.store))
+
+    def _above(self, m, lane):
+        """Whether the membrane that the finishing group had stored reaches its threshold.
+
+        It is compared while the group is loaded and travels with its sum.
+        """
+        config = self._config
+        membrane = Signal(signed(config.state_bits), name=f"stored{lane}", reset_less=True)
+        loaded, summed, above = (Signal(name=f"{name}{lane}", reset_less=True)
+                                 for name in ("above_loaded", "above_summed", "above"))
+        with m.If(self.step == LaneStep.MEMBRANE):
+            m.d.sync += membrane.eq(self.word[lane])
+        with m.If(self.step == LaneStep.LOAD_THETA):
+            m.d.sync += loaded.eq(~(membrane + self.word[lane] + 1)[-1])
+        with m.If(self.first):
+            m.d.sync += summed.eq(loaded)
+        with m.If(self.step == LaneStep.BIAS):
+            m.d.sync += above.eq(summed)
+        return above

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import wiring
+from amaranth.hdl import Const, Module, Mux, Signal
+from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from lamina.models.config import HardwareConfig
+from lamina.rtl.window import WindowWalker, view_layout
 
-__all__ = ["Scanner"]
+__all__ = ["Scanner", "aim_layout"]
+
+
+def aim_layout(config: HardwareConfig) -> data.StructLayout:
+    """A window and where it lies: the inputs of a :class:`WindowWalker`."""
+    members = WindowWalker(config).signature.members
+    return data.StructLayout({"view": view_layout(config),
+                              **{name: members[name].shape for name in ("y", "x", "row", "unit")}})
 
 
 class Scanner(wiring.Component):
@@ -48,6 +56,12 @@ class Scanner(wiring.Component):
         List entry wanted.
     axon : Out(log2(axons))
         That entry, one cycle later.
+    append : In(1)
+        The scan goes on with the list of the slot, behind the axons of the scan before; with the
+        feature ``sources`` only.
+    window, aim : In
+        The scan takes the words under a window, which must not change while it runs; ``words``
+        are then those of its taps. With the feature ``windows`` only.
     """
 
     def __init__(self, config: HardwareConfig):
@@ -62,7 +76,8 @@ class Scanner(wiring.Component):
             "slot": In(1),
             "words": In(word_bits + 1),
             "ready_words": In(word_bits + 1),
-            "address": Out(word_bits),
+            "address": Out((max(config.mask_rows, config.axons // config.lanes) - 1).bit_length()
+                           if config.has("windows") else word_bits),
             "fetch": Out(1),
             "word": In(config.lanes),
             "busy": Out(1),
@@ -72,6 +87,8 @@ class Scanner(wiring.Component):
             "read_slot": In(1),
             "read_index": In(self._axon_bits),
             "axon": Out(self._axon_bits),
+            **({"append": In(1)} if config.has("sources") else {}),
+            **({"window": In(1), "aim": In(aim_layout(config))} if config.has("windows") else {}),
         })
 
     def elaborate(self, platform):
@@ -83,13 +100,15 @@ class Scanner(wiring.Component):
         m.d.comb += self.address.eq(wanted)
 
         # Words pass `word` (in flight), `queued`, `bits`: the last one gives up a spike per cycle.
+        word = Signal(self._config.lanes)
+        m.d.comb += word.eq(self.word)
         in_flight = Signal()
-        flight_index = Signal.like(self.address)
+        flight_index = Signal(self._axon_bits - self._lane_bits)
         queued_valid = Signal()
         queued = Signal(self._config.lanes)
-        queued_index = Signal.like(self.address)
+        queued_index = Signal.like(flight_index)
         bits = Signal(self._config.lanes)
-        index = Signal.like(self.address)
+        index = Signal.like(flight_index)
         active = Signal()
 
         rest = Signal.like(bits)
@@ -101,7 +120,7 @@ class Scanner(wiring.Component):
         with m.If(advance):
             source_valid = queued_valid | in_flight
             m.d.sync += [
-                bits.eq(Mux(queued_valid, queued, self.word)),
+                bits.eq(Mux(queued_valid, queued, word)),
                 index.eq(Mux(queued_valid, queued_index, flight_index)),
                 active.eq(source_valid),
                 queued_valid.eq(queued_valid & in_flight),
@@ -109,22 +128,62 @@ class Scanner(wiring.Component):
         with m.Else():
             m.d.sync += [bits.eq(rest), queued_valid.eq(queued_valid | in_flight)]
         with m.If(in_flight):
-            m.d.sync += [queued.eq(self.word), queued_index.eq(flight_index)]
+            m.d.sync += [queued.eq(word), queued_index.eq(flight_index)]
         room = Signal()
+        ready = Signal()
         m.d.comb += [
             room.eq(Mux(advance, ~(queued_valid & in_flight), ~(queued_valid | in_flight))),
-            self.fetch.eq(running & (wanted != total) & (wanted < self.ready_words) & room),
+            ready.eq((wanted != total) & (wanted < self.ready_words)),
+            self.fetch.eq(running & ready & room),
         ]
-        m.d.sync += [in_flight.eq(self.fetch), flight_index.eq(wanted)]
+        number, finished = wanted, wanted == total
+        if self._config.has("sources"):
+            offset = self._offset(m)
+            number = wanted + offset
+        if self._config.has("windows"):
+            walker = self._walk(m, ready, word)
+            number = Mux(self.window, walker.tap + offset, number)
+            finished = Mux(self.window, walker.done, finished)
+        m.d.sync += [in_flight.eq(self.fetch), flight_index.eq(number)]
         with m.If(self.fetch):
             m.d.sync += wanted.eq(wanted + 1)
         with m.If(self.start):
             m.d.sync += [running.eq(1), slot.eq(self.slot), total.eq(self.words), wanted.eq(0)]
-        with m.Elif((wanted == total) & ~in_flight & ~queued_valid & advance):
+        with m.Elif(finished & ~in_flight & ~queued_valid & advance):
             m.d.sync += running.eq(0)
         storing = self._store(m, emit, slot, bits, index)
         m.d.comb += [self.busy.eq(running | storing), self.found_stb.eq(storing)]
         return m
+
+    def _offset(self, m):
+        """Words of the list that earlier scans for it took."""
+        offset, following = Signal.like(self.words), Signal.like(self.words)
+        with m.If(self.start):
+            before = Mux(self.append, following, 0)
+            m.d.sync += [offset.eq(before), following.eq(before + self.words)]
+        return offset
+
+    def _walk(self, m, ready, word):
+        """Take words under a window instead, and of each the position that is looked at."""
+        config, view = self._config, self.aim.view
+        m.submodules.walker = walker = WindowWalker(config)
+        shift = Signal.like(walker.shift)
+        mask = Signal(config.lanes, init=(1 << config.lanes) - 1)
+        m.d.comb += [
+            walker.start.eq(self.start & self.window), walker.take.eq(self.fetch),
+            *[getattr(walker, name).eq(self.aim[name])
+              for name in ("view", "y", "x", "row", "unit")],
+            mask.eq((1 << config.lanes) - 1),
+        ]
+        m.d.sync += shift.eq(walker.shift)
+        with m.If(view.pack.any()), m.Switch(view.slot):
+            for slot in range(self._lane_bits):
+                with m.Case(slot):
+                    m.d.comb += mask.eq((1 << (1 << slot)) - 1)
+        with m.If(self.window):
+            m.d.comb += [ready.eq(walker.valid), self.address.eq(walker.address),
+                         word.eq((self.word >> (shift << view.slot)) & mask)]
+        return walker
 
     def _store(self, m, emit, slot, bits, index):
         """Register the lowest set bit as an axon number, append it; returns the append strobe."""
@@ -150,7 +209,8 @@ class Scanner(wiring.Component):
             self.axon.eq(read.data),
         ]
         for side in (0, 1):
-            with m.If(self.start & (self.slot == side)):
+            fresh = ~self.append if self._config.has("sources") else Const(1)
+            with m.If(self.start & (self.slot == side) & fresh):
                 m.d.sync += counts[side].eq(0)
             with m.Elif(storing & (slot == side)):
                 m.d.sync += counts[side].eq(counts[side] + 1)

@@ -8,9 +8,19 @@ from amaranth.lib.wiring import In, Out
 
 from lamina.models.config import HardwareConfig, ResetRule, StateRegion
 from lamina.rtl.lanes import LaneStep
-from lamina.rtl.scheduler import job_layout
+from lamina.rtl.scheduler import job_layout, job_switches
 
-__all__ = ["Sequencer"]
+__all__ = ["Sequencer", "finish_slots"]
+
+
+def finish_slots(config: HardwareConfig) -> tuple[str, ...]:
+    """What the state memory is read for when a group ends, a cycle each: names of the slots.
+
+    ``first`` and ``second`` are THETA and RESET, or the other way round where the rule compares
+    after it subtracts.
+    """
+    return ("bias", *(["current"] if config.has("currents") else []), "first", "second",
+            *(["correct"] if config.has("rederived") else []))
 
 
 class Sequencer(wiring.Component):
@@ -19,8 +29,10 @@ class Sequencer(wiring.Component):
     An element is a list entry of a group (or, for an empty list, a mere leak). It is issued in
     cycle 0; its axon arrives in 1, its weight address in 3, its weight and the addition in 5. The
     last element of a group starts the finish: bias, threshold and reset words are read in 4, 5, 6
-    and act in 6, 7, 8; the group is stored in 9. One element per cycle, groups without a gap as
-    long as they have enough elements (cost: :func:`lamina.models.cost.sample_cycles`).
+    and act in 6, 7, 8; the group is stored in 9; a synaptic current and a correction of the reset,
+    where the core has them, each take a cycle more (:func:`finish_slots`). One element per cycle,
+    groups without a gap as long as they have enough elements (cost:
+    :func:`lamina.models.cost.sample_cycles`).
 
     Parameters
     ----------
@@ -63,6 +75,10 @@ class Sequencer(wiring.Component):
         A job runs.
     sops : Out
         Weights added to neurons in this cycle.
+    silent, refractory, subtractive : Out(1)
+        To the lanes, each with its feature only.
+    base_row : Out
+        First row of the running job; with the feature ``sources`` only.
     """
 
     def __init__(self, config: HardwareConfig):
@@ -101,7 +117,10 @@ class Sequencer(wiring.Component):
             "free": In(1),
             "active": Out(1),
             "sops": Out((config.lanes - 1).bit_length() + 1),
+            **{name: Out(1) for name in job_switches(config)},
+            **({"base_row": Out(self._row_bits)} if config.has("sources") else {}),
         })
+        self._slots = finish_slots(config)
 
     def elaborate(self, platform):
         m = Module()
@@ -112,7 +131,10 @@ class Sequencer(wiring.Component):
             last_mask.eq(Cat(*[lane < job.last_lanes for lane in range(config.lanes)])),
             self.tag.eq(job.tag), self.gated.eq(job.gated), self.rule.eq(job.rule),
             self.report.eq(job.report), self.job_take.eq(self.job_valid & ~self.active),
+            *[getattr(self, name).eq(job[name]) for name in job_switches(config)],
         ]
+        if config.has("sources"):
+            m.d.comb += self.base_row.eq(job.state_base)
         with m.If(self.job_take):
             m.d.sync += [job.eq(self.job), self.active.eq(1), self.rows_done.eq(0)]
 
@@ -138,7 +160,7 @@ class Sequencer(wiring.Component):
         groups = Signal(self._row_bits + 1)
         running = Signal()
         first = Signal()
-        spacing = Signal(2)
+        spacing = Signal(range(len(self._slots)))
         names = ("valid", "real", "first", "last", "final", "reserve")
         element = {name: Signal(name=f"issue_{name}") for name in names}
         goes_on = Signal()
@@ -162,7 +184,8 @@ class Sequencer(wiring.Component):
             m.d.sync += [self.read_index.eq(following), following.eq(following + 1), first.eq(0)]
             with m.If(element["last"]):
                 m.d.sync += [self.read_index.eq(0), following.eq(1), first.eq(1),
-                             groups.eq(groups - 1), running.eq(~element["final"]), spacing.eq(2)]
+                             groups.eq(groups - 1), running.eq(~element["final"]),
+                             spacing.eq(len(self._slots) - 1)]
         with m.If(self.job_take):
             m.d.sync += [self.read_index.eq(0), following.eq(1), first.eq(1),
                          groups.eq(self.job.groups), running.eq(self.job.groups != 0)]
@@ -215,51 +238,84 @@ class Sequencer(wiring.Component):
             m.d.comb += self.sops.eq(Mux(last["final"], job.last_lanes, self._config.lanes))
 
     def _finish(self, m, job, stages, last_mask, skip_tick):
-        """Cycles 4..9 of a group's last element; returns (reading, address, step)."""
+        """Cycles from 4 on of a group's last element; returns (reading, address, step)."""
+        slots = self._slots
         final = [stages[4]["final"] & stages[4]["last"]]
         steps = [stages[4]["last"]]
-        for cycle in range(5, 10):
+        for cycle in range(5, 7 + len(slots)):
             steps.append(Signal(name=f"finish{cycle}"))
             final.append(Signal(name=f"finish_final{cycle}"))
             m.d.sync += [steps[-1].eq(steps[-2]), final[-1].eq(final[-2])]
         row = Signal(self._row_bits)
-        with m.If(steps[2]):
+        with m.If(steps[len(slots) - 1]):
             m.d.sync += row.eq(row + 1)
         with m.If(self.job_take):
             m.d.sync += [row.eq(self.job.state_base), self.store_row.eq(self.job.state_base)]
-        delayed = job.rule == ResetRule.SUBTRACT_DELAYED
-        second = steps[1] ^ (delayed & (steps[1] | steps[2]))
-        region = Mux(steps[0], StateRegion.BIAS, Mux(second, StateRegion.THETA, StateRegion.RESET))
-        step = Mux(steps[0], LaneStep.BIAS, Mux(second, LaneStep.THETA, LaneStep.RESET))
-        reading = steps[0] | steps[1] | steps[2]
-        threshold = Mux(delayed, final[4], final[3])
+        reading, address, step, late = self._finish_reads(m, job, steps, row)
+        first, last = slots.index("first"), len(slots)
+        threshold = Mux(late, final[3 + first], final[2 + first])
         m.d.comb += [
             self.mask_row.eq(row),
-            self.finishing.eq(Mux(threshold | final[5], last_mask, ~Const(0, self._config.lanes))),
-            self.store.eq(steps[5]),
-            self.tick.eq((final[5] & job.closing) | skip_tick),
-            self.push.eq((steps[5] & (job.report | self.tick)) | skip_tick),
+            self.finishing.eq(Mux(threshold | final[2 + last], last_mask,
+                                  ~Const(0, self._config.lanes))),
+            self.store.eq(steps[2 + last]),
+            self.tick.eq((final[2 + last] & job.closing) | skip_tick),
+            self.push.eq((steps[2 + last] & (job.report | self.tick)) | skip_tick),
         ]
         with m.If(self.store):
             m.d.sync += [self.store_row.eq(self.store_row + 1),
                          self.rows_done.eq(self.rows_done + 1)]
-            with m.If(final[5]):
+            with m.If(final[2 + last]):
                 m.d.sync += self.active.eq(0)
-        return reading, Cat(row, region), step
+        return reading, address, step
+
+    def _finish_reads(self, m, job, steps, row):
+        """What is read in which slot; returns (reading, address, step, compares last)."""
+        slots = self._slots
+        late = job.rule == ResetRule.SUBTRACT_DELAYED
+        if "correct" in slots:
+            late = late | (job.rule == ResetRule.SUBTRACT_REDERIVED)
+        first = slots.index("first")
+        compares = steps[first] ^ (late & (steps[first] | steps[first + 1]))
+        region = Mux(steps[0], StateRegion.BIAS, Mux(compares, StateRegion.THETA,
+                                                     StateRegion.RESET))
+        step = Mux(steps[0], LaneStep.BIAS, Mux(compares, LaneStep.THETA, LaneStep.RESET))
+        reading = steps[0]
+        for taken in steps[1:len(slots)]:
+            reading = reading | taken
+        address = Cat(row, region)
+        if "current" in slots:
+            current = steps[slots.index("current")]
+            current_row = Signal(self._row_bits)
+            with m.If(steps[len(slots) - 1]):
+                m.d.sync += current_row.eq(current_row + 1)
+            with m.If(self.job_take):
+                m.d.sync += current_row.eq(self.job.current_row)
+            address = Mux(current, Cat(current_row, Const(StateRegion.MEMBRANE, 3)), address)
+            step = Mux(current, Mux(job.has_current, LaneStep.CURRENT, LaneStep.NONE), step)
+        if "correct" in slots:
+            rederived = job.rule == ResetRule.SUBTRACT_REDERIVED
+            correct = steps[slots.index("correct")]
+            step = Mux(correct, Mux(rederived, LaneStep.CORRECT, LaneStep.NONE), step)
+        return reading, address, step, late
 
     def _load(self, m, stages, finish, loaded):
-        """Read membrane and decay of the next group when the finish leaves the port alone."""
+        """Read what the next group starts from when the finish leaves the port alone."""
         finishing, finish_address, finish_step = finish
         row = Signal(self._row_bits)
         left = Signal(self._row_bits + 1)
         wanting = Signal()
-        decaying = Signal()
+        words = [(StateRegion.MEMBRANE, LaneStep.MEMBRANE), (StateRegion.DECAY, LaneStep.DECAY)]
+        if self._config.has("rederived"):
+            words.append((StateRegion.THETA, LaneStep.LOAD_THETA))
+        word = Signal(range(len(words)))
         granted = Signal()
         m.d.comb += granted.eq(wanting & ~finishing)
         with m.If(granted):
-            m.d.sync += decaying.eq(~decaying)
-            with m.If(decaying):
-                m.d.sync += [wanting.eq(0), row.eq(row + 1), left.eq(left - 1), loaded.eq(1)]
+            m.d.sync += word.eq(word + 1)
+            with m.If(word == len(words) - 1):
+                m.d.sync += [word.eq(0), wanting.eq(0), row.eq(row + 1), left.eq(left - 1),
+                             loaded.eq(1)]
         with m.If(stages[0]["valid"] & stages[0]["first"]):
             m.d.sync += loaded.eq(0)
         with m.If(stages[2]["first"] & (left != 0)):
@@ -267,12 +323,16 @@ class Sequencer(wiring.Component):
         with m.If(self.job_take):
             m.d.sync += [row.eq(self.job.state_base), left.eq(self.job.groups),
                          wanting.eq(self.job.groups != 0)]
-        region = Mux(decaying, StateRegion.DECAY, StateRegion.MEMBRANE)
+        region, step = Signal(3), Signal(LaneStep)
+        with m.Switch(word):
+            for index, (place, action) in enumerate(words):
+                with m.Case(index):
+                    m.d.comb += [region.eq(place), step.eq(action)]
         m.d.comb += self.state_address.eq(Mux(finishing, finish_address, Cat(row, region)))
         now = Signal(LaneStep)
         later = Signal(LaneStep)
         with m.If(finishing):
             m.d.comb += now.eq(finish_step)
         with m.Elif(granted):
-            m.d.comb += now.eq(Mux(decaying, LaneStep.DECAY, LaneStep.MEMBRANE))
+            m.d.comb += now.eq(step)
         m.d.sync += [later.eq(now), self.step.eq(later)]

@@ -50,6 +50,8 @@ class SpikeBuffer(wiring.Component):
         A TICK or CLEAR would be taken now.
     dropped_stb : Out(1)
         A SPIKE was dropped.
+    fresh_stb : Out(1)
+        A bit is set that was not; with the feature ``sources`` only, where several layers read.
     """
 
     def __init__(self, config: HardwareConfig):
@@ -72,6 +74,7 @@ class SpikeBuffer(wiring.Component):
             "done_stb": In(1),
             "open": Out(1),
             "dropped_stb": Out(1),
+            **({"fresh_stb": Out(1)} if config.has("sources") else {}),
         })
 
     def elaborate(self, platform):
@@ -114,6 +117,8 @@ class SpikeBuffer(wiring.Component):
         last_address = Signal.like(self.address)
         last_valid = Signal()
         m.d.comb += after.eq(before | (1 << set_axon[:self._lane_bits]))
+        if self._config.has("sources"):
+            m.d.comb += self.fresh_stb.eq(setting & (after != before))
         m.d.sync += [last.eq(after), last_address.eq(set_address),
                      last_valid.eq(setting & (open_id == set_id))]
         ports = [self._bitmap(m, side, open_id) for side in (0, 1)]
