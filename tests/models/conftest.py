@@ -1,7 +1,8 @@
-"""Random layers and programs that reach every branch of the golden model."""
+"""Random layers and programs that reach every branch of the golden model, and a scalar neuron."""
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -49,6 +50,56 @@ def random_layer(rng, *, name, axons, neurons, weight_bits, state_bits, decay_bi
         bias=draw(-half, half - 1, spread // 4 + 1))
 
 
+def random_model(rng, layer, state_bits) -> Layer:
+    """Turn `layer` now and then into an integrator, a refractory one, one that leaks by lambda."""
+    changes = {}
+    if rng.random() < 0.4:
+        usual = rng.integers(0, 20, layer.neurons)
+        most = (1 << state_bits - 1) - 1
+        changes |= {"leak": "subtract",
+                    "decay": np.where(rng.random(layer.neurons) < 0.1, most, usual)}
+    if layer.reset is ResetRule.VALUE and rng.random() < 0.5:
+        changes |= {"refractory": 1}
+    elif layer.reset is ResetRule.VALUE and rng.random() < 0.6:
+        zeros = np.zeros(layer.neurons, dtype=np.int64)
+        changes |= {"spiking": False, "theta": zeros, "v_reset": zeros}
+    return dataclasses.replace(layer, **changes)
+
+
+def fold(value: int, bits: int) -> int:
+    """`value` modulo ``2**bits``, signed."""
+    return (value + (1 << bits - 1)) % (1 << bits) - (1 << bits - 1)
+
+
+def scalar_step(layer, n, v, weights, *, decay_bits, state_bits, acc_bits, current=0, spiked=0):
+    """Neuron `n` in Python integers, one condition after the other, folded after every addition.
+
+    `weights` are those that arrive. Returns (spike, v_new, a).
+    """
+    constant = int(layer.decay[n])
+    if layer.leak == "decay":
+        x = v * constant // (1 << decay_bits)
+    elif v >= 0:
+        x = v - constant if v > constant else 0
+    else:
+        x = v + constant if -v > constant else 0
+    for weight in (*weights, int(layer.bias[n]), current):
+        x = fold(x + weight, acc_bits)
+    theta, r = int(layer.theta[n]), int(layer.r[n])
+    half = 1 << state_bits - 1
+    late = layer.reset in (ResetRule.SUBTRACT_DELAYED, ResetRule.SUBTRACT_REDERIVED)
+    a = fold(x - r, acc_bits) if late and v >= theta else x
+    if layer.refractory and spiked:
+        return 0, int(layer.v_reset[n]), a
+    spike = layer.spiking and a >= theta
+    stored = a
+    if layer.reset in (ResetRule.SUBTRACT, ResetRule.SUBTRACT_REDERIVED):
+        stored = fold(x - r, acc_bits) if spike else x
+    elif layer.reset is ResetRule.VALUE and spike:
+        stored = int(layer.v_reset[n])
+    return int(spike), min(max(stored, -half), half - 1), a
+
+
 def random_program(rng, *, tiers=(2, 2, 2, 2), timesteps=6, **fixed) -> Program:
     """Draw a program of 1..3 layers whose accumulators cannot wrap."""
     weight_bits = sum(tiers)
@@ -76,6 +127,18 @@ def make_layer_fixture():
 def random_layer_fixture():
     """The function :func:`random_layer`."""
     return random_layer
+
+
+@pytest.fixture(name="random_model")
+def random_model_fixture():
+    """The function :func:`random_model`."""
+    return random_model
+
+
+@pytest.fixture(name="scalar_step")
+def scalar_step_fixture():
+    """The function :func:`scalar_step`."""
+    return scalar_step
 
 
 @pytest.fixture(name="random_program")

@@ -48,6 +48,23 @@ CASES = {
     "delayed: saturation after the comparison": (DELAYED, 32767, [127], [1],
                                                  {"theta": 32767, "r": 1}, (1, 32767, 32893)),
     "negative threshold fires at rest": (SUBTRACT, 0, [1], [0], {"theta": -5, "r": 3}, (1, -3, 0)),
+    "rederived: without p like subtract": (REDERIVED, 90, [30], [1], {"r": 40}, (1, 80, 120)),
+    "rederived: p and no spike gives r back":
+        (REDERIVED, 100, [10], [1], {"decay": 128, "r": 30}, (0, 60, 30)),
+    "rederived: fires again, r is taken once":
+        (REDERIVED, 300, [10], [1], {"r": 60}, (1, 250, 250)),
+    "rederived: p needs the stored membrane at the threshold":
+        (REDERIVED, 99, [1], [1], {"r": 60}, (1, 40, 100)),
+    "rederived: p is not the spike of the step before":
+        (REDERIVED, 150, [0], [1], {"r": 60}, (0, 150, 90)),
+    "refractory: rests only after a spike": (VALUE, 90, [10], [1], {"refractory": 1}, (1, 0, 100)),
+    "subtractive: towards 0 from above": (SUBTRACT, 90, [1], [0], {"decay": 7, "leak": "subtract"},
+                                          (0, 83, 83)),
+    "subtractive: towards 0 from below": (SUBTRACT, -90, [1], [0],
+                                          {"decay": 7, "leak": "subtract"}, (0, -83, -83)),
+    "subtractive: just to 0": (SUBTRACT, -7, [1], [0], {"decay": 7, "leak": "subtract"}, (0, 0, 0)),
+    "subtractive: never past 0": (SUBTRACT, 6, [1], [1], {"decay": 7, "leak": "subtract"},
+                                  (0, 1, 1)),
     "only active axons": (SUBTRACT, 0, [1, 20, 7, -4], [1, 0, 1, 1], {}, (0, 4, 4)),
 }
 
@@ -59,6 +76,26 @@ def test_worked_by_hand(make_layer, name):
     got = lif_step(layer, np.array([v]), np.array(spikes, dtype=np.uint8), **WIDTHS)
     assert tuple(int(part[0]) for part in got) == expected
     assert [part.dtype for part in got] == [np.uint8, np.int64, np.int64]
+
+
+def test_refractory_neurons_keep_v_reset_for_one_timestep(make_layer):
+    layer = make_layer(weights=[[120]], reset=VALUE, v_reset=-3, refractory=1)
+    v, spiked, seen = np.array([0]), np.array([0]), []
+    for _ in range(4):
+        spiked, v, a = lif_step(layer, v, np.array([1]), spiked=spiked, **WIDTHS)
+        seen.append((int(spiked[0]), int(v[0]), int(a[0])))
+    assert seen == [(1, -3, 120), (0, -3, 117), (1, -3, 117), (0, -3, 117)]
+
+
+def test_a_current_counts_before_the_comparison_and_an_integrator_never_fires(make_layer):
+    layer = make_layer(weights=[[10]], r=30)
+    synapse = make_layer(weights=[[300]], reset=VALUE, theta=0, spiking=False)
+    spike, current, _ = lif_step(synapse, np.array([32700]), np.array([1]), **WIDTHS)
+    assert (spike[0], current[0]) == (0, 32767)
+    assert lif_step(synapse, np.array([-400]), np.array([1]), **WIDTHS)[1][0] == -100
+    for given, expected in ((90, (1, 70, 100)), (89, (0, 99, 99))):
+        got = lif_step(layer, np.array([0]), np.array([1]), current=np.array([given]), **WIDTHS)
+        assert tuple(int(part[0]) for part in got) == expected
 
 
 def test_a_wrapped_accumulator_is_compared_as_it_is(make_layer):
@@ -82,44 +119,31 @@ def test_wraps_of_the_reset_are_counted(make_layer, rule, v, weight, r, wraps):
     assert lif_wraps(layer, np.array([[v]]), spikes, decay_bits=8, acc_bits=9) == wraps
 
 
-def _fold(value: int, bits: int) -> int:
-    return (value + (1 << bits - 1)) % (1 << bits) - (1 << bits - 1)
-
-
-def _reference(layer, n, v, spikes, decay_bits, state_bits, acc_bits):
-    """One neuron in Python integers, wrapping after every single addition."""
-    x = v * int(layer.decay[n]) // (1 << decay_bits)
-    for axon, active in enumerate(spikes):
-        if active:
-            x = _fold(x + int(layer.weights[axon, n]), acc_bits)
-    a = x = _fold(x + int(layer.bias[n]), acc_bits)
-    theta, r = int(layer.theta[n]), int(layer.r[n])
-    if layer.reset in (DELAYED, REDERIVED) and v >= theta:
-        a = _fold(x - r, acc_bits)
-    stored = a
-    if a >= theta and layer.reset is VALUE:
-        stored = int(layer.v_reset[n])
-    if layer.reset in (SUBTRACT, REDERIVED):
-        stored = _fold(x - r, acc_bits) if a >= theta else x
-    half = 1 << state_bits - 1
-    return int(a >= theta), min(max(stored, -half), half - 1), a
-
-
 @pytest.mark.parametrize("acc_bits", [9, 10, 14])
-def test_equals_plain_python_with_and_without_wraps(random_layer, acc_bits):
+def test_equals_plain_python_with_and_without_wraps(random_layer, random_model, scalar_step,
+                                                    acc_bits):
     rng = np.random.default_rng(acc_bits)
     widths = {"decay_bits": 5, "state_bits": 8, "acc_bits": acc_bits}
-    fired = wraps = 0
-    for _ in range(40):
+    fired = wraps = held = 0
+    models = set()
+    for _ in range(80):
         layer = random_layer(rng, name="l", axons=6, neurons=5, weight_bits=6, state_bits=8,
                              decay_bits=5)
+        layer = random_model(rng, layer, 8)
         v = rng.choice([-128, -127, -1, 0, 1, 126, 127, 40], (2, 3, 5))
         spikes = rng.integers(0, 2, (2, 3, 6)).astype(np.uint8)
-        got = np.stack(lif_step(layer, v, spikes, **widths), axis=-1)
-        expected = [_reference(layer, n, v[i, j, n], spikes[i, j].tolist(), **widths)
+        former = rng.integers(0, 2, v.shape)
+        current = rng.integers(-40, 40, v.shape) * rng.integers(2)
+        got = np.stack(lif_step(layer, v, spikes, current=current, spiked=former, **widths), -1)
+        expected = [scalar_step(layer, n, int(v[i, j, n]),
+                                layer.weights[spikes[i, j] > 0, n].tolist(),
+                                current=int(current[i, j, n]), spiked=former[i, j, n], **widths)
                     for i, j, n in np.ndindex(v.shape)]
         np.testing.assert_array_equal(got.reshape(-1, 3), expected)
         fired += got[..., 0].sum()
-        wraps += lif_wraps(layer, v, spikes, decay_bits=5, acc_bits=acc_bits)
-    assert 200 < fired < 1000
+        held += (layer.refractory & former & (got[..., 2] >= layer.theta)).sum()
+        wraps += lif_wraps(layer, v, spikes, current=current, decay_bits=5, acc_bits=acc_bits)
+        models |= {layer.reset, layer.leak, layer.refractory + 10, layer.spiking + 20}
+    assert models == {*ResetRule, "decay", "subtract", 10, 11, 20, 21}
+    assert 400 < fired < 2000 and held > 10
     assert (wraps > 0) == (acc_bits == 9)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -18,16 +19,17 @@ MODES = {"tiers": (2, 2), "gated": 0, "fill": "mid"}
 
 
 def sums_of(layer, n, weights):
-    """Every sum that neuron `n` forms, over all membranes and all sets of active axons."""
+    """Every sum that neuron `n` forms, over all membranes, currents and sets of active axons."""
     bias, theta, r = int(layer.bias[n]), int(layer.theta[n]), int(layer.r[n])
     subsets = {0}
     for weight in weights[:, n].tolist():
         subsets |= {total + weight for total in subsets}
     low, high = bounds(WIDTHS["state_bits"])
-    for v, total in itertools.product(range(low, high + 1), subsets):
-        prefix = (v * int(layer.decay[n]) >> WIDTHS["decay_bits"]) + total
-        a = prefix + bias
-        yield from (prefix, a)
+    currents = [0] if layer.current is None else range(low, high + 1)
+    for v, total, current in itertools.product(range(low, high + 1), subsets, currents):
+        prefix = leaked_by_hand(layer, n, v) + total
+        a = prefix + bias + current
+        yield from (prefix, prefix + bias, a)
         if layer.reset is ResetRule.SUBTRACT_DELAYED and v >= theta:
             yield a - r
         if layer.reset is ResetRule.SUBTRACT and a >= theta:
@@ -35,6 +37,31 @@ def sums_of(layer, n, weights):
         if layer.reset is ResetRule.SUBTRACT_REDERIVED:
             held = a - r * (v >= theta)
             yield from (held, a - r * (held >= theta))
+
+
+def leaked_by_hand(layer, n, v):
+    """u of neuron `n` in Python integers."""
+    constant = int(layer.decay[n])
+    if layer.leak == "decay":
+        return v * constant >> WIDTHS["decay_bits"]
+    return max(v - constant, 0) if v > 0 else min(v + constant, 0)
+
+
+def test_every_model_by_exhaustion(random_layer, random_model):
+    rng = np.random.default_rng(3)
+    exact, models = 0, set()
+    for number in range(60):
+        layer = random_layer(rng, name="l", axons=int(rng.integers(1, 3)), neurons=1,
+                             weight_bits=4, **WIDTHS)
+        layer = dataclasses.replace(random_model(rng, layer, WIDTHS["state_bits"]),
+                                    current=(None, 0)[number % 2])
+        sums = [*sums_of(layer, 0, layer.weights)]
+        low, high = sum_range(layer, layer.weights, **WIDTHS)
+        assert low <= min(sums) and max(sums) <= high
+        exact += (low, high) == (min(sums), max(sums))
+        models |= {layer.reset, layer.leak, layer.current, layer.spiking + 10}
+    assert exact >= 50
+    assert models == {*ResetRule, "decay", "subtract", None, 0, 10, 11}
 
 
 def test_sufficient_and_tight_by_exhaustion(random_layer):
