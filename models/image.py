@@ -91,9 +91,9 @@ def _descriptors(placement: Placement, config: HardwareConfig) -> np.ndarray:
     return words.reshape(-1)
 
 
-def _slots(vector: np.ndarray, layer: PlacedLayer, lanes: int) -> np.ndarray:
-    """A value per neuron to the rows (rows, lanes) of its layer; unused lanes are zero."""
-    slots = np.zeros(layer.rows * lanes, dtype=np.int64)
+def _slots(vector: np.ndarray, unused: int, layer: PlacedLayer, lanes: int) -> np.ndarray:
+    """A value per neuron to the rows (rows, lanes) of its layer, `unused` in the other lanes."""
+    slots = np.full(layer.rows * lanes, unused)
     slots[layer.units - layer.row * lanes] = vector
     return slots.reshape(-1, lanes)
 
@@ -118,10 +118,13 @@ def _state_blocks(program: Program, config: HardwareConfig, placement: Placement
         StateRegion.THETA: [~layer.theta for layer in program.layers],
         StateRegion.RESET: [_reset_operand(layer) for layer in program.layers],
     }
+    deaf = ~((1 << (config.state_bits - 1)) - 1)
     blocks = []
     for region, vectors in regions.items():
-        rows = np.concatenate([_slots(vector, placed, config.lanes)
-                               for vector, placed in zip(vectors, placement.layers, strict=True)])
+        unused = [deaf if region is StateRegion.THETA and layer.is_convolution else 0
+                  for layer in program.layers]
+        rows = np.concatenate([_slots(*parts, config.lanes) for parts in zip(
+            vectors, unused, placement.layers, strict=True)])
         words = _chunks(rows, config.slot_bits, config.slot_chunks).reshape(-1)
         address = region * config.groups * config.lanes * config.slot_chunks
         blocks.append((int(Space.STATE), int(address), words))

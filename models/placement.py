@@ -265,7 +265,8 @@ class _Placer:
                 axon_of.append(axons + taps)
             axons += words * self.lanes
             entries.append(entry)
-        group_rows = map_.step if layer.is_convolution else map_.words
+        walks = layer.is_convolution and bool(layer.sources)
+        group_rows = map_.step if walks else map_.words
         if len(layer.sources) == 1 and not layer.is_convolution:
             axons = max(1, int(axon_of[0].max()) + 1)
         self._layer_entries(index, layer, entries, axons, group_rows, row, word)
@@ -285,7 +286,7 @@ class _Placer:
         head = {DescriptorField.AXONS: axons, DescriptorField.GROUPS: group_rows,
                 DescriptorField.WEIGHT_BASE: word, DescriptorField.STATE_BASE: row,
                 DescriptorField.FLAGS: flags, DescriptorField.CURRENT: current,
-                DescriptorField.LAST_LANES: columns - (group_rows - 1) * self.lanes}
+                DescriptorField.LAST_LANES: (columns - 1) % self.lanes + 1}
         nothing = {DescriptorField.SOURCE: _INTERNAL, DescriptorField.SOURCE_WORDS: 0}
         first, *rest = sources or [nothing]
         head[DescriptorField.LAST_LANES] |= _MORE if rest else 0

@@ -1,4 +1,4 @@
-"""Random programs of every kind: branches, recurrence, delays, convolutions, currents, all rules."""
+"""Random programs of every kind: branches, recurrence, delays, convolutions, currents."""
 
 from __future__ import annotations
 

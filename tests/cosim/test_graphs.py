@@ -19,5 +19,6 @@ CONFIGS = {
 @pytest.mark.parametrize("name", CONFIGS)
 def test_random_graphs_agree(name, verilog, build_dir):
     config = HardwareConfig(name="graphs", **CONFIGS[name])
-    run_bench("lamina.tb.bench_graphs", "graphs_core", [verilog(Core(config), "graphs_core")], build_dir,
+    sources = [verilog(Core(config), "graphs_core")]
+    run_bench("lamina.tb.bench_graphs", "graphs_core", sources, build_dir,
               environment={"LAMINA_CONFIG": config.to_json()})
