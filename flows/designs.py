@@ -10,6 +10,8 @@ import tomllib
 from lamina.flows.errors import UserError
 from lamina.models.check import check_int, check_one_of
 from lamina.models.config import HardwareConfig
+from lamina.models.placement import grown
+from lamina.models.program import Program
 from lamina.rtl.boards.config import FAMILIES, BoardConfig
 
 __all__ = ["DEVICES", "TARGETS", "Target", "design_names", "load_target"]
@@ -41,6 +43,9 @@ class Target:
         Of the serial port [bit/s].
     leds_active_low : bool
     config : HardwareConfig
+    most : dict of str to int
+        How far dimensions of `config` may grow for a program: see
+        :func:`lamina.models.placement.grown`.
 
     Raises
     ------
@@ -59,6 +64,7 @@ class Target:
     config: HardwareConfig
     speed: int = 6
     leds_active_low: bool = False
+    most: dict[str, int] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         if not self.name.isidentifier():
@@ -72,6 +78,10 @@ class Target:
         if self.config.bank == "spram" and self.device != "up5k":
             raise ValueError(f"bank must not be spram on the {self.device}, only on the up5k")
         self.board(self.config)
+
+    def fitted(self, program: Program) -> Target:
+        """This board with the core that `program` needs."""
+        return dataclasses.replace(self, config=grown(program, self.config, self.most))
 
     def board(self, config: HardwareConfig) -> BoardConfig:
         """Top of this board around a core of `config`."""
@@ -130,7 +140,8 @@ def _construct(subject: str, kind: type, fields: dict[str, object]):
     known = {field.name: field for field in dataclasses.fields(kind)}
     unknown = [name for name in fields if name not in known]
     missing = [name for name, field in known.items()
-               if name not in fields and field.default is dataclasses.MISSING]
+               if name not in fields and field.default is dataclasses.MISSING
+               and field.default_factory is dataclasses.MISSING]
     if unknown:
         raise UserError(f"{subject}: unknown key {unknown[0]!r}")
     if missing:

@@ -74,7 +74,7 @@ def execute(job: Job, on: str, *, trace: bool = False) -> dict[str, np.ndarray]:
 
 def _run_hardware(job: Job, program: Program, spikes: np.ndarray, on: str, traced: bool,
                   bar: progress.Reporter) -> Trace:
-    config = job.target.config
+    config = job.target.fitted(program).config
     if on.startswith("/dev/"):
         return run_board(program, config, spikes, port=on, baud=job.target.baud, trace=traced,
                          progress=bar)

@@ -134,6 +134,10 @@ class Job:
         kept = {name: getattr(self.options, name) for name in (*_KEPT, *_COMPILE_ONLY)}
         return {**kept, "net": str(self.source or self.options.net)}
 
+    def fitted(self, program: Program) -> Job:
+        """The job with the core that `program` needs."""
+        return dataclasses.replace(self, target=self.target.fitted(program))
+
     def data(self, program: Program) -> Dataset:
         """Samples for `program`: the labelled set, or seeded random spikes without one."""
         if self.options.data is None:
@@ -203,12 +207,12 @@ def compile_for(job: Job, config: HardwareConfig | None) -> Compiled:
     given = {name: getattr(job.options, name) for name in (*_COMPILE_ONLY, "data", "seed")
              if getattr(job.options, name) is not None}
     options = CompileOptions(**given, **job.options.reading, random_samples=job.samples)
-    return compile_network(job.source, options, config, _sizes())
+    return compile_network(job.source, options, config, _sizes(), job.target.most)
 
 
 def require_fit(program: Program, job: Job) -> None:
     """Refuse a program that the target of `job` cannot run, naming the smallest that can."""
-    check_fit(program, job.target.config, _sizes())
+    check_fit(program, job.target.fitted(program).config, _sizes())
 
 
 def _sizes() -> list[tuple[str, HardwareConfig]]:

@@ -83,7 +83,8 @@ def generate(options: Options) -> Summary:
     """Write Verilog, vectors and the bench that needs no Python to ``OUT/design``."""
     job = resolve(options)
     with workspace(job.out, job.settings):
-        files = _generate(job, _program(job))
+        program = _program(job)
+        files = _generate(job.fitted(program), program)
     return Summary(result={"files": [path.name for path in files]}, path=job.out / "design")
 
 
@@ -93,7 +94,8 @@ def verify(options: Options) -> Summary:
         raise UserError(f"--on must be rtl or netlist, not {options.on}")
     job = resolve(options)
     with workspace(job.out, job.settings):
-        result = _verify(job, _program(job))
+        program = _program(job)
+        result = _verify(job.fitted(program), program)
     return Summary(result=result, path=job.out / "verify", mismatches=result["mismatches"])
 
 
@@ -102,6 +104,7 @@ def synth(options: Options) -> Summary:
     job = resolve(options)
     with workspace(job.out, job.settings):
         program = _program(job)
+        job = job.fitted(program)
         if not _is_generated(job):
             _generate(job, program)
         result = _synth(job)
@@ -112,7 +115,8 @@ def report(options: Options) -> Summary:
     """Collect what is in ``OUT`` into ``report.json`` and ``report.html``."""
     job = resolve(options)
     with workspace(job.out, job.settings):
-        return _report(job, _program(job))
+        program = _program(job)
+        return _report(job.fitted(program), program)
 
 
 def flow(options: Options) -> Summary:
@@ -120,6 +124,7 @@ def flow(options: Options) -> Summary:
     job = resolve(options)
     with workspace(job.out, job.settings):
         program = _program(job, again=True)
+        job = job.fitted(program)
         _golden(job, program)
         _generate(job, program)
         _verify(job, program)

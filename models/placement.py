@@ -12,7 +12,7 @@ from lamina.models.config import DescriptorField, EntryKind, HardwareConfig, Res
 from lamina.models.program import Layer, Program
 from lamina.models.source import INPUT, Source
 
-__all__ = ["PlacedLayer", "Placement", "misfits", "place", "required_features"]
+__all__ = ["PlacedLayer", "Placement", "grown", "misfits", "place", "required_features"]
 
 _INTERNAL = 1 << 15
 _KEEP = 1 << 14
@@ -393,3 +393,37 @@ def misfits(program: Program, config: HardwareConfig) -> list[str]:
     if program.state_bits < config.state_bits and program.acc_bits > program.state_bits:
         short.append(f"needs {program.state_bits} membrane bits exactly, has {config.state_bits}")
     return short
+
+
+def grown(program: Program, config: HardwareConfig, most: dict[str, int]) -> HardwareConfig:
+    """`config` with the features that `program` needs, and grown where it is short.
+
+    Parameters
+    ----------
+    program : Program
+    config : HardwareConfig
+    most : dict of str to int
+        Largest value that a dimension of `config` may grow to; those not named stay. Memories grow
+        by powers of two; ``state_bits`` and ``acc_bits`` become the program's, ``decay_bits`` too.
+
+    Returns
+    -------
+    HardwareConfig
+        It need not suffice: :func:`misfits` tells.
+    """
+    placement = place(program, config.lanes, len(config.tiers))
+    features = tuple(sorted({*config.features, *required_features(program)}))
+    config = dataclasses.replace(config, features=features)
+    if not most or not misfits(program, config):
+        return config
+    needs = {"weight_words": placement.weight_words, "axons": placement.axons,
+             "groups": placement.rows, "layers": len(placement.entries)}
+    fields = {name: max(getattr(config, name), min(most.get(name, 0),
+                                                   1 << max(0, need - 1).bit_length()))
+              for name, need in needs.items()}
+    rows = max(fields["groups"], 1 << max(0, placement.mask_rows - 1).bit_length())
+    fields["mask_rows"] = min(rows, max(fields["groups"], most.get("mask_rows", 0)))
+    for name in ("state_bits", "acc_bits", "decay_bits"):
+        if getattr(program, name) <= most.get(name, 0):
+            fields[name] = getattr(program, name)
+    return dataclasses.replace(config, **fields)

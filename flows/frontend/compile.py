@@ -16,10 +16,13 @@ from lamina.flows.frontend.nir_reader import read_network
 from lamina.flows.frontend.quantise import Recipe, quantise
 from lamina.flows.frontend.tier_modes import parse_tier_modes
 from lamina.models.config import HardwareConfig
+from lamina.models.placement import grown, misfits
 from lamina.models.program import Layer, Program
 
 __all__ = ["CompileOptions", "Compiled", "check_fit", "compile_network"]
 
+_LEAK_ERROR = 2e-3
+"""Relative error of a leak that a free choice of F tolerates."""
 _WEIGHT_BITS = (1, 2, 3, 4, 5, 6, 7, 8, 16)
 Sized = Iterable[tuple[str, HardwareConfig]]
 
@@ -91,7 +94,8 @@ class Compiled:
 
 
 def compile_network(net: pathlib.Path, options: CompileOptions,
-                    config: HardwareConfig | None = None, targets: Sized = ()) -> Compiled:
+                    config: HardwareConfig | None = None, targets: Sized = (),
+                    most: dict[str, int] | None = None) -> Compiled:
     """Read, quantise and judge a network.
 
     Scales are calibrated on the training split (or random spikes); the losses are then measured
@@ -106,6 +110,9 @@ def compile_network(net: pathlib.Path, options: CompileOptions,
         The hardware that the program must fit; None: golden model only, every width free.
     targets : iterable of (name, HardwareConfig)
         What to recommend when it does not fit.
+    most : dict of str to int or None
+        How far `config` may grow: see :func:`lamina.models.placement.grown`. A network that needs
+        that chooses its own widths.
 
     Raises
     ------
@@ -123,10 +130,15 @@ def compile_network(net: pathlib.Path, options: CompileOptions,
     data, spikes, labels = _samples(network, recorded, options)
     recipe = _recipe(network, options, config)
     if config is not None:
-        check_fit(_outline(network, recipe, config), config, targets)
+        outline = _outline(network, recipe, config)
+        wide = grown(outline, config, most or {})
+        if most and wide != config:
+            recipe = dataclasses.replace(recipe, state_bits=None, acc_bits=None,
+                                         decay_bits=_decay_bits(network, recipe.decay_bits))
+        check_fit(outline, wide, targets)
     program, fitted = quantise(network, spikes, labels, recipe=recipe)
     if config is not None:
-        check_fit(program, config, targets)
+        check_fit(program, grown(program, config, most or {}), targets)
     calibration = assess(network, program, Encoded(data, network), data.labels, tiers=recipe.tiers,
                          scales=tuple(layer.scale for layer in fitted.layers))
     return Compiled(program=program, network=network, calibration=calibration, data=data,
@@ -160,18 +172,32 @@ def _recipe(network: FloatNetwork, options: CompileOptions,
     return dataclasses.replace(recipe, gated_tiers=modes.program, layer_gated=modes.layers)
 
 
+def _decay_bits(network: FloatNetwork, least: int) -> int:
+    """Smallest F, `least` at least, at which every leak is met within `_LEAK_ERROR`."""
+    decays = np.concatenate([layer.decay for layer in network.layers])
+    leaks = np.where(decays < 1, 1 - decays, 1.0)
+    for bits in (8, 10, 12, 14):
+        error = np.abs(np.rint(decays * (1 << bits)) / (1 << bits) - decays)
+        if bits >= least and (error <= _LEAK_ERROR * leaks).all():
+            return bits
+    return max(least, 16)
+
+
 def _outline(network: FloatNetwork, recipe: Recipe, config: HardwareConfig) -> Program:
     """A program of the same dimensions without content, to judge the fit before the search."""
     def layer(source) -> Layer:
         zero = np.zeros(source.neurons, dtype=np.int64)
-        weights = np.full((source.axons, source.neurons), int(recipe.weight_bits == 1))
-        return Layer(name=source.name, weights=weights, decay=zero, theta=zero + 1, r=zero,
-                     v_reset=zero, bias=zero, reset=source.reset,
+        weights = np.full(source.weights.shape, int(recipe.weight_bits == 1))
+        return Layer(name=source.name, weights=weights, decay=zero, theta=zero + source.spiking,
+                     r=zero, v_reset=zero, bias=zero, reset=source.reset, sources=source.sources,
+                     shape=source.shape, spiking=source.spiking, current=source.current,
+                     refractory=source.refractory,
                      gated_tiers=recipe.layer_gated.get(source.name, 0))
 
     return Program(name=network.name, layers=tuple(map(layer, network.layers)),
                    timesteps=network.timesteps, weight_bits=recipe.weight_bits,
                    state_bits=config.state_bits, acc_bits=config.acc_bits,
+                   input_shape=network.input_shape,
                    decay_bits=recipe.decay_bits, gated_tiers=recipe.gated_tiers)
 
 
@@ -183,7 +209,7 @@ def check_fit(program: Program, config: HardwareConfig, targets: Sized = ()) -> 
     FitError
         Names every resource that is short and the smallest of `targets` that would do.
     """
-    short = program.misfits(config)
+    short = misfits(program, config)
     if not short:
         return
     targets = list(targets)
@@ -205,4 +231,4 @@ def _would_do(program: Program, config: HardwareConfig) -> bool:
                          for layer in program.layers))
     except ValueError:
         return False
-    return not same.misfits(config)
+    return not misfits(same, config)
