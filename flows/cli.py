@@ -33,6 +33,7 @@ _COMMANDS = {
     "verify": "compare the simulated hardware with the golden model",
     "synth": "synthesise, place and route, and pack a bitstream",
     "report": "collect report.json and report.html",
+    "check": "judge a network without building it: a verdict per node",
     "doctor": "which tools were found, and how to get the others",
 }
 
@@ -91,6 +92,8 @@ def _fail(message: str, status: int) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     if arguments.command == "doctor":
         return _doctor(arguments.json)
+    if arguments.command == "check":
+        return _check(arguments)
     if arguments.scheduler is not None:
         raise UserError("--scheduler is not supported yet: all work runs on this machine")
     if arguments.mesh not in (None, "1x1x1"):
@@ -109,6 +112,26 @@ def _run(arguments: argparse.Namespace) -> int:
         _print_table(summary.rows)
         print(summary.path)
     return EXIT_MISMATCH if summary.mismatches else EXIT_OK
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    steps = importlib.import_module("lamina.flows.steps")
+    fields = {field.name for field in dataclasses.fields(steps.Options)}
+    given = {name: value for name, value in vars(arguments).items()
+             if name in fields and value is not None}
+    verdict = steps.check(steps.Options(**given))
+    if arguments.json:
+        print(json.dumps(verdict.to_dict(), indent=1, sort_keys=True))
+    else:
+        table = rich.table.Table("node", "type", "verdict", "why", box=None)
+        for node in verdict.nodes:
+            table.add_row(node.path, node.kind, node.verdict, node.why)
+        rich.console.Console().print(table)
+        _print_table([*((layer["name"], f"{layer['neuron_model']} {layer['shape']}")
+                        for layer in verdict.layers), *verdict.assumptions.items()] or [("", "")])
+    if verdict.refusal is not None:
+        raise UserError(verdict.refusal)
+    return EXIT_OK
 
 
 def _doctor(as_json: bool) -> int:
@@ -192,6 +215,11 @@ def _add_options(command: argparse.ArgumentParser) -> None:
     add("--dt", type=_positive(float, "number of seconds"), metavar="SECONDS")
     add("--reset", metavar="RULE",
         help="value, subtract, subtract-delayed or subtract-rederived")
+    add("--integrator", choices=("euler", "exponential"), help="of the equations (default euler)")
+    add("--refractory", type=int, choices=(0, 1),
+        help="timesteps of rest after a reset to value (1: snnTorch's zero)")
+    add("--cut", metavar="SOURCE->TARGET", action="append",
+        help="an edge of a cycle that takes one timestep; may be repeated")
     add("--timesteps", type=_positive(int, "integer"), metavar="T", help="timesteps per sample")
     add("--encoder", metavar="KIND", help="real values to spikes: bernoulli, rate, latency, "
         "delta:STEP, constant:LEVELS, or spikes already")

@@ -125,8 +125,7 @@ def _float_network(job: Job) -> FloatNetwork:
     given, data = job.options, None
     if given.data is not None:
         data = load_data(given.data, **given.reading)
-    return read_network(job.source, dt=given.dt, reset=given.reset, timesteps=given.timesteps,
-                        encoder=given.encoder, seed=given.seed,
+    return read_network(job.source, **given.reader,
                         recorded=data.timesteps if data else None,
                         repeats=data.repeats if data else 1)
 

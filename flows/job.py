@@ -19,7 +19,9 @@ __all__ = ["DEFAULT_SAMPLES", "DEFAULT_TARGET", "Job", "Options", "compile_for",
 
 DEFAULT_SAMPLES = 20
 DEFAULT_TARGET = "icebreaker"
-_COMPILE_ONLY = ("weight_bits", "dt", "reset", "timesteps", "encoder", "tier_modes", "tier_fill")
+_READER = ("dt", "reset", "integrator", "refractory", "cut", "timesteps", "encoder", "seed")
+_COMPILE_ONLY = ("weight_bits", "dt", "reset", "integrator", "refractory", "cut", "timesteps",
+                 "encoder", "tier_modes", "tier_fill")
 _READING = ("counts", "max_count", "bin", "bins", "sensor", "crop", "downsample", "polarity",
             "drop_invalid")
 _KEPT = ("target", "data", *_READING, "samples", "seed")
@@ -42,7 +44,7 @@ class Options:
     bin, bins, sensor, crop, downsample, polarity, drop_invalid
         How recordings become frames: :class:`lamina.flows.frontend.data.Binning`, where `bin` is
         called ``seconds``.
-    weight_bits, dt, reset, timesteps, encoder, tier_modes, tier_fill
+    weight_bits, dt, reset, integrator, refractory, cut, timesteps, encoder, tier_modes, tier_fill
         Act when the network is compiled, and are refused for a program.
     samples, seed : int
         Samples to simulate; seed of encoder, random data and placement.
@@ -70,6 +72,9 @@ class Options:
     weight_bits: int | None = None
     dt: float | None = None
     reset: str | None = None
+    integrator: str | None = None
+    refractory: int | None = None
+    cut: tuple[str, ...] | None = None
     timesteps: int | None = None
     encoder: str | None = None
     tier_modes: str | None = None
@@ -80,6 +85,18 @@ class Options:
     waves: bool = False
     native_tools: bool = False
     on: str | None = None
+
+    def __post_init__(self):
+        if self.cut is not None:
+            object.__setattr__(self, "cut", tuple(self.cut))
+
+    @property
+    def reader(self) -> dict:
+        """How the network is read: arguments of
+        :func:`lamina.flows.frontend.nir_reader.read_network`.
+        """
+        given = {name: getattr(self, name) for name in _READER if getattr(self, name) is not None}
+        return {{"cut": "cuts"}.get(name, name): value for name, value in given.items()}
 
     @property
     def reading(self) -> dict:

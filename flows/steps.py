@@ -24,6 +24,7 @@ from lamina.flows.backend import generate as generator
 from lamina.flows.backend import synth as synthesiser
 from lamina.flows.backend import verify as verifier
 from lamina.flows.backend.board import link_rate
+from lamina.flows.check import Verdict, check_network
 from lamina.flows.errors import UserError
 from lamina.flows.evaluate import evaluate
 from lamina.flows.execute import execute, simulating
@@ -33,8 +34,8 @@ from lamina.flows.workspace import replaced_file, replaced_folder, workspace
 from lamina.models.network import run as run_golden
 from lamina.models.program import Program
 
-__all__ = ["Options", "Summary", "compile_network", "flow", "generate", "report", "run", "synth",
-           "verify"]
+__all__ = ["Options", "Summary", "check", "compile_network", "flow", "generate", "report", "run",
+           "synth", "verify"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,6 +60,20 @@ class Summary:
     def rows(self) -> list[tuple[str, str]]:
         """Names and values for a table."""
         return reporter.result_rows(self.result)
+
+
+def check(options: Options) -> Verdict:
+    """Judge a ``.nir`` file without building anything; a refusal is part of the verdict.
+
+    Raises
+    ------
+    UserError
+        If the file cannot be read or an option is wrong by itself.
+    """
+    job = resolve(options)
+    if job.source is None or job.program_folder is not None:
+        raise UserError(f"{options.net}: must be a .nir file, it is a program already")
+    return check_network(job.source, **options.reader)
 
 
 def compile_network(options: Options) -> Summary:

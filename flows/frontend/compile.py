@@ -35,7 +35,7 @@ class CompileOptions:
     ----------
     weight_bits : int
         1..8 or 16.
-    dt, reset, timesteps, encoder, decoding, seed
+    dt, reset, integrator, refractory, cut, timesteps, encoder, decoding, seed
         See :func:`lamina.flows.frontend.nir_reader.read_network`.
     data, counts, max_count, binning
         See :func:`lamina.flows.frontend.data.load_data`; without data: seeded random spikes.
@@ -50,6 +50,9 @@ class CompileOptions:
     weight_bits: int = 8
     dt: float | None = None
     reset: str | None = None
+    integrator: str | None = None
+    refractory: int | None = None
+    cut: tuple[str, ...] = ()
     timesteps: int | None = None
     encoder: str | None = None
     decoding: str | None = None
@@ -121,7 +124,8 @@ def compile_network(net: pathlib.Path, options: CompileOptions,
     """
     recorded = _load(options) if options.data else None
     network = read_network(
-        net, dt=options.dt, reset=options.reset, timesteps=options.timesteps,
+        net, dt=options.dt, reset=options.reset, integrator=options.integrator,
+        refractory=options.refractory, cuts=tuple(options.cut), timesteps=options.timesteps,
         encoder=options.encoder, decoding=options.decoding, seed=options.seed,
         recorded=recorded.timesteps if recorded else None,
         repeats=recorded.repeats if recorded else 1)

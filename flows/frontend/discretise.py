@@ -144,6 +144,9 @@ def _evidence(neuron: NeuronNode) -> _Evidence | None:
         r = _constant(neuron.r)
         if r is None:
             return None
+        if r == 1 and neuron.node.kind == "IF":
+            return _Evidence("sinabs", 1.0, "r is 1 in an IF node, as sinabs writes it, whose "
+                                            "inputs act unscaled")
         if r == 1:
             return _Evidence("none", 1.0, f"r is 1 in an {neuron.node.kind} node, so inputs act "
                                           f"unscaled")
@@ -232,6 +235,8 @@ def _choose_reset(neurons: Sequence[NeuronNode], dt: float, option: ResetRule | 
         return ResetRule.SUBTRACT_DELAYED, (f"subtract-delayed, snnTorch's default, derived: "
                                             f"{clues[0].why}; its zero is --reset value "
                                             f"--refractory 1")
+    if clues and all(clue and clue.exporter == "sinabs" for clue in clues):
+        return ResetRule.SUBTRACT, f"subtract, sinabs's default, derived: {clues[0].why}"
     return ResetRule.VALUE, "value, as in NIR's equations; nothing in the file says otherwise"
 
 
@@ -239,8 +244,9 @@ def _choose_strict(neurons: Sequence[NeuronNode], stated: bool | None) -> tuple[
     if stated is not None:
         return stated, f"{'>' if stated else '>='}, from the file's metadata"
     clues = [_evidence(neuron) for neuron in _comparable(neurons)]
-    if clues and all(clue and clue.exporter == "spikingjelly" for clue in clues):
-        return False, f">=, spikingjelly's, derived: {clues[0].why}"
+    for exporter in ("spikingjelly", "sinabs"):
+        if clues and all(clue and clue.exporter == exporter for clue in clues):
+            return False, f">=, {exporter}'s, derived: {clues[0].why}"
     return True, ">, as in NIR's equations"
 
 
@@ -268,7 +274,7 @@ def discretise(file: pathlib.Path, neurons: Sequence[NeuronNode],
     An option wins over the metadata, the metadata over what the parameters give away; every
     assumption names the loser too. The evidence known: snnTorch (dt = 1e-4 s, r = tau/dt, for
     synapses w_in = tau_syn/dt; subtraction one step late), Norse (dt = 1e-3 s, r = 1),
-    spikingjelly's IF (r = 1/dt, ``>=``), any other common tau/r or 1/r (inputs act unscaled).
+    spikingjelly's IF (r = 1/dt, ``>=``), sinabs's IF (r = 1, subtraction, ``>=``), any other common tau/r or 1/r (inputs act unscaled).
     snnTorch's ``zero``, which clears the membrane one step late and holds it a step, is the rule
     ``value`` with a refractory timestep.
 
