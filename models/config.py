@@ -92,8 +92,9 @@ class DescriptorField(enum.IntEnum):
     """16-bit words of a descriptor entry; word address = entry * ``descriptor_words`` + field.
 
     An entry is a layer with its first source, a further source of the layer before it, or a relay.
-    The fields from ``SOURCE_WORDS`` on exist with ``sources``, those from ``POSITIONS`` on with
-    ``windows``; pairs hold rows in the low and columns in the high byte.
+    ``CURRENT`` is read with ``currents`` or ``sources``; the fields from ``SOURCE_WORDS`` on exist
+    with ``sources``, those from ``POSITIONS`` on with ``windows``; pairs hold rows in the low and
+    columns in the high byte.
     """
 
     AXONS = 0
@@ -285,7 +286,9 @@ class HardwareConfig:
         """Words of a descriptor entry that the core reads."""
         if self.has("windows"):
             return len(DescriptorField)
-        return DescriptorField.POSITIONS if self.has("sources") else DescriptorField.SOURCE_WORDS
+        if self.has("sources"):
+            return DescriptorField.POSITIONS
+        return DescriptorField.SOURCE_WORDS if self.has("currents") else DescriptorField.CURRENT
 
     @property
     def descriptor_words(self) -> int:

@@ -12,11 +12,8 @@ from lamina.models.program import Program
 
 __all__ = ["SampleCost", "sample_cycles", "scan_times"]
 
-_FETCH = 8
-_FINISH_READS = (4, 5, 6)
-_STORE = 9
-_PREPARE = 3
-_SPACING = 3
+_FIRST_READ = 4
+_STORE = 6
 _EMITTER_PLACES = 2
 
 
@@ -37,6 +34,23 @@ class SampleCost:
     cycles: int
     sops: int
     lane_use: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Steps:
+    """Cycles of a core's steps: descriptor words, words read before a group and at its end."""
+
+    fetch: int
+    loads: int
+    finish: int
+
+    @classmethod
+    def of(cls, config: HardwareConfig) -> _Steps:
+        """Membrane and decay, then bias, theta and reset; a current adds a read at the end, the
+        rule subtract-rederived one on either side."""
+        currents, rederived = config.has("currents"), config.has("rederived")
+        return cls(fetch=config.descriptor_fields + 1, loads=2 + rederived,
+                   finish=3 + currents + rederived)
 
 
 def scan_times(words: Sequence[int], ready: Sequence[int], start: int) -> tuple[list[int], int]:
@@ -76,23 +90,23 @@ def sample_cycles(
     layer_spikes : sequence of uint8 arrays (T, neurons)
         Of every layer, as traced by the golden model.
     """
-    emitter = _Emitter()
+    emitter, steps = _Emitter(), _Steps.of(config)
     stores: list[int] = [0]
     tick, waiting = 0, 0
     for t, frame in enumerate(spikes):
         fetch = max(waiting, tick + 1) + 1
         sources = [frame, *(layer[t] for layer in layer_spikes)]
         for index, layer in enumerate(program.layers):
-            start = fetch + _FETCH
-            words = _words(sources[index], config.lanes)
+            start = fetch + steps.fetch
+            words = _words(sources[index], config.lanes) if layer.axons else []
             ready = [store + 1 for store in stores] if index else [0] * len(words)
-            counted, complete = scan_times(words, ready, start)
+            counted, complete = scan_times(words, ready[:len(words)], start)
             take = max(start, stores[-1]) + 1
             closing = index == len(program.layers) - 1
             reports = layer.report or closing
             events = _words(sources[index + 1], config.lanes) if reports else None
             stores = _stream(counted, complete, take, -(-layer.neurons // config.lanes),
-                             emitter, events, closing)
+                             emitter, events, closing, steps)
             fetch = max(complete, take) + 2
             if index == 0 and t + 1 < len(spikes):
                 tick = max(tick + int(spikes[t + 1].sum()), complete) + 1
@@ -126,16 +140,16 @@ class _Emitter:
 
 def _stream(
     counted: Sequence[int], complete: int, take: int, groups: int, emitter: _Emitter,
-    events: Sequence[int] | None, closing: bool,
+    events: Sequence[int] | None, closing: bool, steps: _Steps,
 ) -> list[int]:
     """Cycles in which the groups of a job are stored.
 
     An element waits until the list is seen to go on or to end; the first one for the leaked
-    membrane of its group, the last one for a place in the emitter and 3 cycles after the last one
-    before it. With enough spikes a group takes one cycle per spike.
+    membrane of its group, the last one for a place in the emitter and for the finish of the group
+    before. With enough spikes a group takes one cycle per spike.
     """
     seen = [cycle + 1 for cycle in (*counted[1:], complete)]
-    loaded, last, reads, stores = take + _PREPARE, take - _SPACING, set(), []
+    loaded, last, reads, stores = take + 1 + steps.loads, take - steps.finish, set(), []
     for group in range(groups):
         marker = closing and group == groups - 1
         emits = marker or events is not None
@@ -144,13 +158,15 @@ def _stream(
         now = first
         for glimpse in seen[1:] if first <= complete else ():
             now = max(now + 1, glimpse)
-        last = max(now, first + len(seen) - 1, last + _SPACING, place)
+        last = max(now, first + len(seen) - 1, last + steps.finish, place)
         first = last if len(seen) == 1 else first
-        stores.append(last + _STORE)
+        stores.append(last + _STORE + steps.finish)
         if emits:
             emitter.push(stores[-1], (events[group] if events else 0) + marker)
-        reads |= {last + read for read in _FINISH_READS}
-        loaded = _free(reads, _free(reads, first + 3) + 1) + 1
+        reads |= {last + _FIRST_READ + read for read in range(steps.finish)}
+        loaded = first + 3
+        for _ in range(steps.loads):
+            loaded = _free(reads, loaded) + 1
     return stores
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -27,9 +28,10 @@ def _random_layer(rng: np.random.Generator, name: str, axons: int, neurons: int,
     scale = max(1.0, float(np.abs(weights).mean()) * np.sqrt(axons))
     small = [np.clip(np.rint(rng.normal(centre, 0.5, neurons) * scale), -limit - 1, limit)
              .astype(np.int64) for centre in (0.7, 0.7, 0.0)]
-    reset = ResetRule(int(rng.integers(3)))
+    reset = ResetRule(int(rng.integers(3 + config.has("rederived"))))
     zero = np.zeros(neurons, dtype=np.int64)
-    theta = np.maximum(small[0], 1) if reset is ResetRule.SUBTRACT_DELAYED else small[0]
+    late = reset in (ResetRule.SUBTRACT_DELAYED, ResetRule.SUBTRACT_REDERIVED)
+    theta = np.maximum(small[0], 1) if late else small[0]
     full = 1 << config.decay_bits
     decay = rng.choice((0, full // 2, full * 7 // 8, full - 1, full), neurons)
     return Layer(
@@ -38,6 +40,34 @@ def _random_layer(rng: np.random.Generator, name: str, axons: int, neurons: int,
         v_reset=small[1] // 2 if reset is ResetRule.VALUE else zero,
         report=bool(rng.integers(2)),
         gated_tiers=int(len(config.tiers) > 1 and rng.random() < 0.25))
+
+
+def _random_model(rng: np.random.Generator, layer: Layer, config: HardwareConfig) -> Layer:
+    """`layer`, if `config` can now and then with a subtractive leak or a refractory timestep."""
+    changes = {}
+    if config.has("subtractive") and rng.random() < 0.4:
+        changes |= {"leak": "subtract", "decay": np.abs(layer.theta) // 8}
+    if config.has("refractory") and layer.reset is ResetRule.VALUE and rng.random() < 0.6:
+        changes |= {"refractory": 1}
+    return dataclasses.replace(layer, **changes)
+
+
+def _with_currents(rng: np.random.Generator, layers: list[Layer]) -> tuple[Layer, ...]:
+    """Split some of `layers` into a synaptic current and its neuron; the last one may integrate."""
+    found: list[Layer] = []
+    for number, layer in enumerate(layers):
+        draw, zero = rng.random(), np.zeros(layer.neurons, dtype=np.int64)
+        still = dataclasses.replace(
+            layer, name=f"{layer.name}.current", reset=ResetRule.VALUE, spiking=False, theta=zero,
+            r=zero, v_reset=zero, refractory=0)
+        if number == len(layers) - 1 and draw < 0.3:
+            found.append(still)
+        elif draw < 0.6:
+            found += [still, dataclasses.replace(
+                layer, weights=layer.weights[:0], current=len(found), gated_tiers=0)]
+        else:
+            found.append(layer)
+    return tuple(found)
 
 
 def _random_sizes(rng: np.random.Generator, config: HardwareConfig) -> list[int]:
@@ -50,9 +80,10 @@ def _random_sizes(rng: np.random.Generator, config: HardwareConfig) -> list[int]
 
 def random_program(rng: np.random.Generator, config: HardwareConfig, *,
                    timesteps: int = 6) -> Program:
-    """Draw a program of 1..3 layers that fits `config`: any reset rule, ragged groups, gates.
+    """Draw a program of 1..3 layers that fits `config`: any neuron model, ragged groups, gates.
 
-    Its accumulator width is the one that the range analysis asks for.
+    The layers are a chain; synaptic currents come on top of them where `config` has them. Its
+    accumulator width is the one that the range analysis asks for.
     """
     while True:
         sizes = _random_sizes(rng, config)
@@ -60,8 +91,11 @@ def random_program(rng: np.random.Generator, config: HardwareConfig, *,
         widths = [bits for bits in (1, 2, 3, 4, 8, 16) if max(2, bits) <= config.weight_bits]
         weight_bits = int(rng.choice(widths))
         gated = int(rng.integers(2)) if gateable > 1 else 0
-        layers = tuple(_random_layer(rng, f"layer{k}", before, after, weight_bits, config)
-                       for k, (before, after) in enumerate(itertools.pairwise(sizes)))
+        layers = tuple(_random_model(rng, _random_layer(
+            rng, f"layer{k}", before, after, weight_bits, config), config)
+            for k, (before, after) in enumerate(itertools.pairwise(sizes)))
+        if config.has("currents"):
+            layers = _with_currents(rng, layers)
         fill = str(rng.choice(("mid", "zero")))
         acc_bits = accumulator_bits(layers, tiers=config.tiers, gated=gated, fill=fill,
                                     decay_bits=config.decay_bits, state_bits=config.state_bits)

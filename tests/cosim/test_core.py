@@ -19,6 +19,33 @@ CONFIGS = {
     "one tier": HardwareConfig(
         lanes=4, tiers=(2,), weight_words=128, axons=16, groups=4, layers=2, decay_bits=8,
         state_bits=8, acc_bits=13),
+    "models": HardwareConfig(
+        lanes=4, tiers=(3, 1, 4), weight_words=512, axons=32, groups=8, layers=6, decay_bits=4,
+        state_bits=12, acc_bits=17,
+        features=("currents", "rederived", "refractory", "subtractive")),
+    "currents": HardwareConfig(
+        lanes=4, tiers=(4,), weight_words=256, axons=16, groups=4, layers=4, state_bits=10,
+        acc_bits=16, features=("currents",)),
+    "rederived": HardwareConfig(
+        lanes=4, tiers=(4,), weight_words=256, axons=16, groups=4, layers=4, state_bits=10,
+        acc_bits=16, features=("rederived",)),
+}
+MODEL_MUTANTS = {
+    "the current's row stays": (sequencer, "current_row.eq(current_row + 1)",
+                                "current_row.eq(current_row)"),
+    "the current is that of the layer": (sequencer, "current_row.eq(self.job.current_row)",
+                                         "current_row.eq(self.job.state_base)"),
+    "every layer takes a current": (
+        sequencer, "Mux(job.has_current, LaneStep.CURRENT, LaneStep.NONE)", "LaneStep.CURRENT"),
+    "theta before reset under rederived": (
+        sequencer, "late = late | (job.rule == ResetRule.SUBTRACT_REDERIVED)", "pass"),
+    "no correction": (sequencer, "Mux(rederived, LaneStep.CORRECT, LaneStep.NONE)",
+                      "LaneStep.NONE"),
+    "the stored membrane is not compared": (
+        sequencer, "words.append((StateRegion.THETA, LaneStep.LOAD_THETA))",
+        "words.append((StateRegion.THETA, LaneStep.NONE))"),
+    "groups end too close": (sequencer, "spacing.eq(len(self._slots) - 1)", "spacing.eq(2)"),
+    "switches stay": (sequencer, "getattr(self, name).eq(job[name])", "getattr(self, name).eq(0)"),
 }
 MUTANTS = {
     "threshold in unused lanes": (
@@ -26,7 +53,7 @@ MUTANTS = {
     "no place asked for": (
         sequencer, "complete & (spacing == 0) & (self.free | ~reporting)",
         "complete & (spacing == 0)"),
-    "groups too close": (sequencer, "spacing.eq(2)", "spacing.eq(0)"),
+    "groups too close": (sequencer, "spacing.eq(len(self._slots) - 1)", "spacing.eq(0)"),
     "weight base stays": (sequencer, "base.eq(base + job.axons)", "base.eq(base)"),
     "delayed order for all rules": (
         sequencer, "delayed = job.rule == ResetRule.SUBTRACT_DELAYED", "delayed = job.rule != 3"),
@@ -59,7 +86,8 @@ def bench(config, verilog, build_dir):
 
 
 @pytest.mark.parametrize("shape", [
-    "even", "uneven", pytest.param("wide", marks=pytest.mark.long),
+    "even", "uneven", "models", pytest.param("currents", marks=pytest.mark.long),
+    pytest.param("rederived", marks=pytest.mark.long), pytest.param("wide", marks=pytest.mark.long),
     pytest.param("one tier", marks=pytest.mark.long)])
 def test_core(shape, verilog, build_dir):
     bench(CONFIGS[shape], verilog, build_dir)
@@ -68,8 +96,8 @@ def test_core(shape, verilog, build_dir):
 @pytest.mark.parametrize("name", [
     pytest.param(name, marks=[pytest.mark.long] * (name != QUICK)) for name in MUTANTS])
 def test_mutants_die(name, verilog, build_dir, mutant, killed, monkeypatch):
-    module, old, new = MUTANTS[name]
-    changed = mutant(module, old, new)
+    module, *_ = MUTANTS[name]
+    changed = mutant(*MUTANTS[name])
     for block in ("Sequencer", "Scheduler", "HostAccess"):
         if module is not core and hasattr(changed, block):
             monkeypatch.setattr(core, block, getattr(changed, block))
@@ -77,3 +105,12 @@ def test_mutants_die(name, verilog, build_dir, mutant, killed, monkeypatch):
         monkeypatch.setitem(globals(), "Core", changed.Core)
     with killed:
         bench(CONFIGS["uneven"], verilog, build_dir)
+
+
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=[pytest.mark.long] * (name != "no correction"))
+    for name in MODEL_MUTANTS])
+def test_mutants_of_the_models_die(name, verilog, build_dir, mutant, killed, monkeypatch):
+    monkeypatch.setattr(core, "Sequencer", mutant(*MODEL_MUTANTS[name]).Sequencer)
+    with killed:
+        bench(CONFIGS["models"], verilog, build_dir)
