@@ -11,10 +11,12 @@ from lamina.models.decoder import decode
 from lamina.models.fixed import bounds
 from lamina.models.network import run
 from lamina.models.program import Program
+from lamina.models.trace import Trace
 
-__all__ = ["Calibration", "LayerLoss", "assess"]
+__all__ = ["Calibration", "LayerLoss", "assess", "samples_at_once"]
 
-_CHUNK_SAMPLES = 500
+_CHUNK_STATES = 20_000_000
+"""Membranes of all timesteps that are held at once."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,6 +37,10 @@ class LayerLoss:
         Membranes stored at a bound of ``state_bits``.
     membrane_low, membrane_high, theta_low, theta_high : int
         Ranges seen [LSB].
+    float_low, float_high : float
+        Range of the float membrane [unit of the network].
+    first : Disagreement or None
+        Of the lowest sample, timestep and neuron, in that order.
     """
 
     name: str
@@ -48,6 +54,9 @@ class LayerLoss:
     membrane_high: int
     theta_low: int
     theta_high: int
+    float_low: float
+    float_high: float
+    first: Disagreement | None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,42 +79,77 @@ class Calibration:
     agreement: float
     layers: tuple[LayerLoss, ...]
 
+    @property
+    def first(self) -> Disagreement | None:
+        """Where the network first disagrees: lowest sample, timestep and layer, in that order."""
+        found = [(loss.first.sample, loss.first.timestep, index)
+                 for index, loss in enumerate(self.layers) if loss.first is not None]
+        return self.layers[min(found)[2]].first if found else None
+
     def to_dict(self) -> dict:
         """Plain numbers and text, for JSON."""
         return dataclasses.asdict(self)
 
 
-class _Tally:
-    """Sums over chunks of samples for one layer."""
+def samples_at_once(network: FloatNetwork) -> int:
+    """Samples whose membranes of all timesteps and layers fit into memory together, 1 or more."""
+    states = network.timesteps * sum(layer.neurons for layer in network.layers)
+    return max(1, _CHUNK_STATES // states)
 
-    def __init__(self):
+
+class _Tally:
+    """Sums over chunks of samples for layer `index`."""
+
+    def __init__(self, network: FloatNetwork, program: Program, index: int):
+        self.source, self.layer, self.index = network.layers[index], program.layers[index], index
+        self.bounds = bounds(program.state_bits)
         self.bits = self.equal = self.both = self.either = 0
         self.float_spikes = self.integer_spikes = self.saturations = 0
         self.low = self.high = 0
+        self.float_low = self.float_high = 0.0
+        self.first: Disagreement | None = None
 
-    def add(self, wanted: np.ndarray, got: np.ndarray, membranes: np.ndarray,
-            state_bits: int) -> None:
-        both = int(np.count_nonzero(wanted & got))
-        either = int(np.count_nonzero(wanted | got))
-        low, high = bounds(state_bits)
-        self.bits += got.size
-        self.equal += got.size - (either - both)
+    def add(self, wanted: Trace, got: Trace, start: int) -> None:
+        """Count traces of samples from number `start` on."""
+        expected, fired = wanted.layer_spikes[self.index], got.layer_spikes[self.index]
+        ideal, membranes = wanted.layer_membranes[self.index], got.layer_membranes[self.index]
+        both = int(np.count_nonzero(expected & fired))
+        either = int(np.count_nonzero(expected | fired))
+        low, high = self.bounds
+        self.bits += fired.size
+        self.equal += fired.size - (either - both)
         self.both += both
         self.either += either
-        self.float_spikes += int(np.count_nonzero(wanted))
-        self.integer_spikes += int(np.count_nonzero(got))
+        self.float_spikes += int(np.count_nonzero(expected))
+        self.integer_spikes += int(np.count_nonzero(fired))
         self.saturations += int(np.count_nonzero((membranes == low) | (membranes == high)))
         self.low = min(self.low, int(membranes.min()))
         self.high = max(self.high, int(membranes.max()))
+        self.float_low = min(self.float_low, float(ideal.min()))
+        self.float_high = max(self.float_high, float(ideal.max()))
+        if self.first is None and both != either:
+            self.first = self._disagreement(expected, fired, ideal, membranes, start)
 
+    def _disagreement(self, expected: np.ndarray, fired: np.ndarray, ideal: np.ndarray,
+                      membranes: np.ndarray, start: int) -> Disagreement:
+        where = tuple(map(int, np.unravel_index((expected != fired).argmax(), fired.shape)))
+        sample, timestep, neuron = where
+        return Disagreement(
+            sample=start + sample, timestep=timestep, layer=self.layer.name, neuron=neuron,
+            float_spike=int(expected[where]), integer_spike=int(fired[where]),
+            float_membrane=float(ideal[where]), float_theta=float(self.source.theta[neuron]),
+            integer_membrane=int(membranes[where]), integer_theta=int(self.layer.theta[neuron]))
 
-def _loss(layer, tally: _Tally, scale: str) -> LayerLoss:
-    return LayerLoss(
-        name=layer.name, scale=scale, spike_agreement=tally.equal / tally.bits,
-        jaccard=tally.both / tally.either if tally.either else 1.0,
-        float_spikes=tally.float_spikes, integer_spikes=tally.integer_spikes,
-        saturations=tally.saturations, membrane_low=tally.low, membrane_high=tally.high,
-        theta_low=int(layer.theta.min()), theta_high=int(layer.theta.max()))
+    def loss(self, scale: str) -> LayerLoss:
+        """The line of the table."""
+        layer = self.layer
+        return LayerLoss(
+            name=layer.name, scale=scale, spike_agreement=self.equal / self.bits,
+            jaccard=self.both / self.either if self.either else 1.0,
+            float_spikes=self.float_spikes, integer_spikes=self.integer_spikes,
+            saturations=self.saturations, membrane_low=self.low, membrane_high=self.high,
+            theta_low=int(layer.theta.min()), theta_high=int(layer.theta.max()),
+            float_low=self.float_low, float_high=self.float_high, first=self.first)
 
 
 def assess(network: FloatNetwork, program: Program, spikes: np.ndarray,
@@ -118,22 +162,23 @@ def assess(network: FloatNetwork, program: Program, spikes: np.ndarray,
     network : FloatNetwork
     program : Program
         Quantised from `network`.
-    spikes : uint8 array (N, T, axons)
-        N of at least 1.
+    spikes : uint8 array (N, T, axons), or what gives slices of one
+        N of at least 1; some samples are taken at a time.
     labels : int array (N,) or None
     tiers : tuple of int
         Bits of the memory tiers.
     scales : tuple of str
         Scale kind of each layer for the table.
     """
-    tallies = [_Tally() for _ in program.layers]
+    tallies = [_Tally(network, program, index) for index in range(len(program.layers))]
+    states = network.timesteps * sum(layer.neurons for layer in program.layers)
+    rows = int(np.clip(_CHUNK_STATES // states, 1, _CHUNK_SAMPLES))
     predictions = []
-    for first in range(0, len(spikes), _CHUNK_SAMPLES):
-        chunk = spikes[first:first + _CHUNK_SAMPLES]
+    for first in range(0, len(spikes), rows):
+        chunk = spikes[first:first + rows]
         wanted, got = run_float(network, chunk, trace=True), run(program, chunk, tiers, trace=True)
-        for index, tally in enumerate(tallies):
-            tally.add(wanted.layer_spikes[index], got.layer_spikes[index],
-                      got.layer_membranes[index], program.state_bits)
+        for tally in tallies:
+            tally.add(wanted, got, first)
         predictions.append([decode(program.decoding, trace.spikes, trace.membranes)
                             for trace in (wanted, got)])
     float_guess, integer_guess = np.concatenate(predictions, axis=1)
@@ -142,4 +187,4 @@ def assess(network: FloatNetwork, program: Program, spikes: np.ndarray,
         samples=len(spikes), agreement=float((float_guess == integer_guess).mean()),
         float_accuracy=None if labels is None else float((float_guess == labels).mean()),
         integer_accuracy=None if labels is None else float((integer_guess == labels).mean()),
-        layers=tuple(_loss(*parts) for parts in zip(program.layers, tallies, kinds, strict=True)))
+        layers=tuple(tally.loss(kind) for tally, kind in zip(tallies, kinds, strict=True)))

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from lamina.flows.errors import FitError, UserError
-from lamina.flows.frontend.calibration import Calibration, assess
+from lamina.flows.frontend.calibration import Calibration, assess, samples_at_once
 from lamina.flows.frontend.data import Binning, Dataset, Encoded, load_data, random_data
 from lamina.flows.frontend.float_network import FloatNetwork
 from lamina.flows.frontend.nir_reader import read_network
@@ -42,7 +42,8 @@ class CompileOptions:
     tier_modes, tier_fill : str
         See :func:`lamina.flows.frontend.tier_modes.parse_tier_modes`.
     calibration_samples : int
-        Of the training split (of the file where it has none); at least 1.
+        Of the training split (of the file where it has none); at least 1, and fewer where the
+        network is large.
     random_samples : int
         How many to make without data.
     """
@@ -156,7 +157,7 @@ def _load(options: CompileOptions, split: str = "test") -> Dataset:
 
 def _samples(network: FloatNetwork, recorded: Dataset | None, options: CompileOptions):
     """Held-out data, calibration spikes and their labels."""
-    count = options.calibration_samples
+    count = min(options.calibration_samples, 2 * samples_at_once(network))
     if recorded is None:
         seed = options.seed or 0
         return (random_data(options.random_samples, network, seed=seed),

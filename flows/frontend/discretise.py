@@ -274,7 +274,8 @@ def discretise(file: pathlib.Path, neurons: Sequence[NeuronNode],
     An option wins over the metadata, the metadata over what the parameters give away; every
     assumption names the loser too. The evidence known: snnTorch (dt = 1e-4 s, r = tau/dt, for
     synapses w_in = tau_syn/dt; subtraction one step late), Norse (dt = 1e-3 s, r = 1),
-    spikingjelly's IF (r = 1/dt, ``>=``), sinabs's IF (r = 1, subtraction, ``>=``), any other common tau/r or 1/r (inputs act unscaled).
+    spikingjelly's IF (r = 1/dt, ``>=``), sinabs's IF (r = 1, subtraction, ``>=``), any other
+    common tau/r or 1/r (inputs act unscaled).
     snnTorch's ``zero``, which clears the membrane one step late and holds it a step, is the rule
     ``value`` with a refractory timestep.
 

@@ -127,13 +127,14 @@ class Folder:
                      constant=sum(drive.constant for drive in drives))
 
     def _through(self, source: str, target: str) -> Drive:
-        drive = self._out_of(source)
+        drive = self.out_of(source)
         if (source, target) not in self._cuts:
             return drive
         terms = tuple(dataclasses.replace(term, cuts=term.cuts + 1) for term in drive.terms)
         return dataclasses.replace(drive, terms=terms)
 
-    def _out_of(self, path: str) -> Drive:
+    def out_of(self, path: str) -> Drive:
+        """What leaves node `path`; errors as in :meth:`into`."""
         if path in self._outputs:
             return self._outputs[path]
         node = self._graph.nodes[path]
@@ -172,16 +173,28 @@ class Folder:
         return self._forward_shape(node, None)
 
     def _forward_shape(self, node: Node, known: tuple[int, ...] | None) -> tuple[int, ...]:
+        """Shape of what feeds `node`, of as many values as `known` where that is given."""
         for before in self._graph.before(node.path):
-            if before in self._open or before == node.path:
-                continue
-            try:
-                shape = self._out_of(before).shape
-            except RecursionError:
+            source = self._graph.nodes[before]
+            if source.kind in ("Affine", "Linear"):
+                shape = source.array("weight").shape[:1]
+            elif node.path not in self._ancestors(before):
+                shape = self.out_of(before).shape
+            else:
                 continue
             if known is None or int(np.prod(shape)) == int(np.prod(known)):
                 return shape
         return known or (1,)
+
+    def _ancestors(self, path: str) -> set[str]:
+        """Paths of all nodes that lead to `path`, itself included."""
+        seen, queue = set(), [path]
+        while queue:
+            at = queue.pop()
+            if at not in seen:
+                seen.add(at)
+                queue += self._graph.before(at)
+        return seen
 
     def _fold(self, node: Node) -> Drive:
         border = node.kind == "Input" and not self._graph.before(node.path)

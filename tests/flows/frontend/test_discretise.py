@@ -43,8 +43,8 @@ SNNTORCH = {"tau": 1e-4 / (1 - BETA), "r": 1e-4 / (1 - BETA) / 1e-4}
     (lif(**SNNTORCH, v_reset=0.25), 1e-4, ResetRule.VALUE, True, "as snnTorch writes it"),
     (integrator(1e4), 1e-4, ResetRule.VALUE, False,
      "derived: r = 1/dt = 10000, as spikingjelly writes it"),
-    (integrator(1.0), 1.0, ResetRule.VALUE, True,
-     "derived: r is 1 in an IF node, so inputs act unscaled"),
+    (integrator(1.0), 1.0, ResetRule.SUBTRACT, False,
+     "derived: r is 1 in an IF node, as sinabs writes it, whose inputs act unscaled"),
 ])
 def test_the_parameters_give_the_exporter_away(network_of, node, dt, reset, strict, evidence):
     network = read_network(network_of(node))

@@ -12,6 +12,7 @@ from lamina.flows.frontend.float_network import run_float
 from lamina.flows.frontend.nir_reader import DEFAULT_TIMESTEPS, read_network
 from lamina.models.config import ResetRule
 from lamina.models.program import Encoder
+from lamina.models.source import Source
 
 WEIGHT = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
 
@@ -23,7 +24,7 @@ def chain(inputs, outputs, **nodes):
 def test_a_small_network_is_read(small_net):
     network = read_network(small_net)
     assert [layer.name for layer in network.layers] == ["lif1", "lif2"]
-    assert [layer.sources for layer in network.layers] == [("fc1",), ("fc2",)]
+    assert [layer.nodes for layer in network.layers] == [("fc1",), ("fc2",)]
     assert [layer.weights.shape for layer in network.layers] == [(6, 5), (5, 3)]
     assert network.name == "net" and network.input_shape == (6,)
     assert network.axons == 6 and network.outputs == 3
@@ -119,7 +120,7 @@ def test_nested_graphs_are_dissolved(write_nir, lif):
     inner = nir.NIRGraph(nodes=chain([2], [3], fc=nir.Linear(WEIGHT), lif=lif(3)),
                          edges=[("input", "fc"), ("fc", "lif"), ("lif", "output")])
     network = read_network(write_nir(chain([2], [3], block=inner)))
-    assert [layer.name for layer in network.layers] == ["block.lif"]
+    assert [layer.name for layer in network.layers] == ["block"]
     assert network.layers[0].nodes == ("block.fc",)
 
 
@@ -155,9 +156,10 @@ def test_recorded_spikes_set_timesteps_and_encoder(small_net):
                            "constant, not 'morse'"),
     ({"decoding": "vote"},
      "--decoding must be one of count, first, v_final, v_sum, v_max, not 'vote'"),
-    ({"reset": "zero"}, "--reset must be one of value, subtract, subtract-delayed, not 'zero'"),
-    ({"reset": "subtract-rederived"}, "--reset subtract-rederived is not supported yet; "
-                                      "supported: value, subtract, subtract-delayed"),
+    ({"reset": "zero"}, "--reset must be one of value, subtract, subtract-delayed, "
+                        "subtract-rederived, not 'zero'"),
+    ({"integrator": "exact"}, "--integrator must be one of euler, exponential, not 'exact'"),
+    ({"refractory": 2, "reset": "value"}, "--refractory must be 0 or 1, not 2"),
 ])
 def test_bad_options_are_refused(small_net, refused, options, message):
     with refused(message):
@@ -168,7 +170,8 @@ def test_bad_options_are_refused(small_net, refused, options, message):
     ("dt", 0.0, " must be a positive time in seconds, not 0.0"),
     ("dt", "soon", " must be a number, not 'soon'"),
     ("timesteps", 2.5, " must be a whole number in 1..65535, not 2.5"),
-    ("reset", "zero", " must be one of value, subtract, subtract-delayed, not 'zero'"),
+    ("reset", "zero", " must be one of value, subtract, subtract-delayed, subtract-rederived, "
+                      "not 'zero'"),
     ("encoder", "morse", " must be one of spikes, bernoulli, rate, latency, delta, "
                          "constant, not 'morse'"),
     ("gain", 2.0, " must be in 0..1 and not 0, not 2.0"),
@@ -202,10 +205,11 @@ BROKEN = {
                    "a Flatten node is missing"),
     "three dimensions": (lambda lif: chain([2], [3], fc=nir.Linear(np.ones((2, 3, 2))),
                                            lif=lif(3)),
-                         "node fc: weight must have two dimensions, not 3"),
+                         "node fc: weight must have two dimensions with at least one input and one "
+                         "output, not shape (2, 3, 2)"),
     "zero neurons": (lambda lif: chain([2], [3], fc=nir.Linear(np.ones((0, 2))), lif=lif(0)),
-                     "node fc: weight must have at least one input and one output, "
-                     "not shape (0, 2)"),
+                     "node fc: weight must have two dimensions with at least one input and one "
+                     "output, not shape (0, 2)"),
     "bias": (lambda lif: chain([2], [3], fc=nir.Affine(WEIGHT, np.ones(2)), lif=lif(3)),
              "node fc: bias must have 3 entries, not 2"),
     "scale": (lambda lif: chain([2], [2], s=nir.Scale(np.ones(5)), lif=lif(2)),
@@ -220,21 +224,20 @@ BROKEN = {
     "output": (lambda lif: chain([2], [4], fc=nir.Linear(WEIGHT), lif=lif(3)),
                "node output: shape must hold 3 values like the node before it, not (4,)"),
     "trailing": (lambda lif: chain([2], [3], lif=lif(2), fc=nir.Linear(WEIGHT)),
-                 "node fc: Linear without neurons behind it is not supported yet; end the network "
-                 "in an IF or LIF node"),
+                 "node fc: Linear without neurons behind it is not supported; end the network in a "
+                 "node of neurons (LI or I for a readout that does not spike)"),
     "overflow": (lambda lif: chain([2], [3], fc=nir.Linear(WEIGHT * 1e300),
                                    s=nir.Scale(np.full(3, 1e300)), lif=lif(3)),
                  "node lif: weights and parameters multiply out of range "
                  "(lif.weights must be finite, not inf)"),
     "large diagonal": (lambda lif: chain([5000], [5000], lif=lif(5000)),
-                       "node lif: more than 4096 values without a weight matrix before it are not "
-                       "supported, not 5000"),
+                       "node lif: a map of 5000 x 5000 values is too large to be written out, the "
+                       "most is 16777216 weights"),
     "large input": (lambda lif: chain([2000, 2000], [3], lif=lif(3)),
                     "node input: shape must hold at most 1048576 values, not (2000, 2000)"),
-    "conv": (lambda lif: chain([2], [3], **{"fc1.conv": nir.SumPool2d(
+    "pool": (lambda lif: chain([2], [3], **{"fc1.pool": nir.SumPool2d(
                  np.ones(2), np.ones(2), np.zeros(2)), "lif": lif(3)}),
-             "node fc1.conv: SumPool2d is not supported yet; supported: Input, Output, Affine, "
-             "Linear, Flatten, Scale, IF, LIF"),
+             "node fc1.pool: needs values of 3 dimensions, not (2,)"),
     "delayed threshold": (lambda lif: chain([2], [3], fc=nir.Linear(WEIGHT),
                                             lif=lif(3, v_threshold=-1.0)),
                           "node lif: v_threshold must be positive under reset subtract-delayed, "
@@ -253,7 +256,8 @@ def test_broken_nodes_are_refused_by_name(write_nir, lif, refused, case):
 
 def test_a_network_without_neurons_is_refused(write_nir, refused):
     path = write_nir(chain([2], [2]))
-    with refused(f"{path}: the network must have an IF or LIF node, it has none"):
+    with refused(f"{path}: the network must have a node of neurons (I, IF, LI, LIF, CubaLI, "
+                 f"CubaLIF, Threshold), it has none"):
         read_network(path)
 
 
@@ -265,48 +269,80 @@ EDGES = [("input", "fc"), ("fc", "lif"), ("lif", "output")]
 
 
 @pytest.mark.parametrize(("edges", "message"), [
-    ([*EDGES, ("lif", "fc")],
-     "node fc: lies on a cycle (from input, lif); recurrence is not supported yet"),
-    ([*EDGES, ("lif", "lif")],
-     "node lif: lies on a cycle (from fc, lif); recurrence is not supported yet"),
-    ([*EDGES, ("input", "lif")], "node input: branches to fc, lif; only chains are supported yet"),
-    (EDGES[:2], "node lif: leads nowhere, every path must end in the Output node"),
-    (EDGES[1:], "node input: leads nowhere, every path must end in the Output node"),
+    ([*EDGES, ("fc", "fc")],
+     "node fc: lies on a cycle without neurons (fc -> fc), which has no meaning in timesteps"),
+    (EDGES[:2], "node output: has no edge into it, every path must begin at an Input node"),
+    (EDGES[1:], "node fc: has no edge into it, every path must begin at an Input node"),
+    ([*EDGES, ("fc", "output")],
+     "node output: must be fed by one layer of neurons, not by input, lif"),
+    ([("input", "fc"), ("fc", "lif"), ("input", "output")],
+     "node output: is fed by the Input node without neurons between them"),
 ])
-def test_other_graphs_than_chains_are_refused(write_nir, lif, refused, edges, message):
+def test_graphs_without_meaning_are_refused(write_nir, lif, refused, edges, message):
     path = write_nir(graph_case(lif), edges)
     with refused(f"{path}: {message}"):
         read_network(path)
 
 
-def test_a_recurrent_pair_is_refused(write_nir, lif, refused):
-    path = write_nir(graph_case(lif, {"w_rec": nir.Linear(np.eye(3))}),
+def test_loops_take_one_timestep(write_nir, lif):
+    path = write_nir(graph_case(lif, {"w_rec": nir.Linear(np.diag([1.0, 2, 3]))}),
                      [*EDGES, ("lif", "w_rec"), ("w_rec", "lif")])
-    with refused(f"{path}: node lif: lies on a cycle (from fc, w_rec); recurrence is not supported "
-                 f"yet"):
+    (layer,) = read_network(path).layers
+    assert layer.sources == (Source(layer=-1, units=3), Source(layer=0, units=3, delay=1))
+    np.testing.assert_array_equal(layer.weights, np.concatenate([np.eye(3), np.diag([1, 2, 3])]))
+
+
+def test_branches_join_in_one_layer(write_nir, lif):
+    (layer,) = read_network(write_nir(graph_case(lif), [*EDGES, ("input", "lif")])).layers
+    np.testing.assert_array_equal(layer.weights, 2 * np.eye(3))
+
+
+def test_loops_through_several_layers_need_a_cut(write_nir, lif, refused):
+    nodes = chain([3], [3], one=lif(3), two=lif(3))
+    edges = [("input", "one"), ("one", "two"), ("two", "one"), ("two", "output")]
+    path = write_nir(nodes, edges)
+    with refused(f"{path}: node one: lies on a cycle through several layers of neurons "
+                 f"(one <- two <- one) without delay; put a Delay node into it or say which edge "
+                 f"takes a timestep with --cut SOURCE->TARGET"):
+        read_network(path)
+    one, two = read_network(path, cuts=("two->one",)).layers
+    assert one.sources == (Source(layer=-1, units=3), Source(layer=1, units=3, delay=1))
+    assert two.sources == (Source(layer=0, units=3),)
+    known = ", ".join(f"{a}->{b}" for a, b in sorted(edges))
+    with refused(f"--cut must be an edge of {path}, one of {known}, not 'one->output'"):
+        read_network(path, cuts=("one->output",))
+
+
+def test_an_output_in_the_middle_of_a_loop_is_refused(write_nir, lif, refused):
+    nodes = chain([3], [3], one=lif(3), two=lif(3))
+    path = write_nir(nodes, [("input", "one"), ("one", "two"), ("two", "one"), ("one", "output")])
+    with refused(f"{path}: node one: feeds two without delay although it feeds the Output node; "
+                 f"delay that edge by a Delay node or --cut EDGE"):
+        read_network(path, cuts=("two->one",))
+
+
+def test_a_layer_that_leads_nowhere_is_refused(write_nir, lif, refused):
+    path = write_nir(graph_case(lif, {"stray": lif(3)}), [*EDGES, ("fc", "stray")])
+    with refused(f"{path}: node stray: leads nowhere, every path must end in the Output node"):
         read_network(path)
 
 
-def test_a_stray_node_is_refused(write_nir, lif, refused):
-    path = write_nir(graph_case(lif, {"stray": nir.Linear(np.eye(3))}), EDGES)
-    with refused(f"{path}: node stray: is not on the path from the Input to the Output node"):
+def test_several_inputs_share_the_axons(write_nir, lif):
+    path = write_nir(graph_case(lif, {"second": nir.Input(np.array([3]))}),
+                     [*EDGES, ("second", "lif")])
+    network = read_network(path)
+    assert network.inputs == (("input", (3,)), ("second", (3,))) and network.input_shape == (6,)
+    assert network.layers[0].sources == (Source(layer=-1, units=3),
+                                         Source(layer=-1, units=3, first=3))
+
+
+def test_idle_ports_are_refused(write_nir, lif, refused):
+    path = write_nir(graph_case(lif, {"second": nir.Input(np.array([3]))}), EDGES)
+    with refused(f"{path}: node second: leads to no neurons, every path must end in the Output "
+                 f"node"):
         read_network(path)
-
-
-def test_two_sources_are_refused(write_nir, lif, refused):
-    path = write_nir(graph_case(lif, {"stray": nir.Linear(np.eye(3))}),
-                     [*EDGES, ("stray", "lif")])
-    with refused(f"{path}: node lif: joins fc, stray; only chains are supported yet"):
-        read_network(path)
-
-
-@pytest.mark.parametrize(("kind", "extra", "found"), [
-    ("Input", {"second": nir.Input(np.array([3]))}, "2 (input, second)"),
-    ("Output", {"second": nir.Output(np.array([3]))}, "2 (output, second)"),
-])
-def test_several_ports_are_refused(write_nir, lif, refused, kind, extra, found):
-    path = write_nir(graph_case(lif, extra), EDGES)
-    with refused(f"{path}: a network must have one {kind} node, not {found}"):
+    path = write_nir(graph_case(lif, {"second": nir.Output(np.array([3]))}), EDGES)
+    with refused(f"{path}: a network must have one Output node, not 2 (output, second)"):
         read_network(path)
 
 
