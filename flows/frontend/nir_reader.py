@@ -174,11 +174,22 @@ def read_outline(path: pathlib.Path, *, dt: float | None = None, reset: str | No
         plan = outline(graph, _cuts(path, graph, cuts))
         neurons = tuple(neuron_node(graph.nodes[name], int(np.prod(plan.drives[name].shape)))
                         for name in plan.order)
+        _check_output(graph, neurons[-1].neurons)
         step = discretise(path, neurons, Choices(
             dt=dt, reset=rule, integrator=integrator, refractory=refractory, stated_dt=meta.dt(),
             stated_reset=meta.reset(), stated_strict=meta.flag("strict"),
             stated_refractory=meta.whole("refractory", 0, 1)))
     return Reading(graph=graph, outline=plan, neurons=neurons, step=step)
+
+
+def _check_output(graph: Graph, neurons: int) -> None:
+    """Refuse an Output node whose shape is not that of the layer before it."""
+    for path, node in graph.nodes.items():
+        if node.kind == "Output" and not graph.after(path) and "shape" in node.fields:
+            shape = node.shape("shape")
+            if int(np.prod(shape)) != neurons:
+                raise node.refuse(f"shape must hold {neurons} values like the node before it, "
+                                  f"not {shape}")
 
 
 def _check_kinds(graph: Graph) -> None:

@@ -79,7 +79,7 @@ def _output_layer(graph: Graph, folder: Folder) -> str:
         names = f" ({', '.join(ends)})" if ends else ""
         raise UserError(f"{graph.file}: a network must have one Output node, "
                         f"not {len(ends)}{names}")
-    drive, node = folder.out_of(ends[0]), graph.nodes[ends[0]]
+    drive, node = folder.into(ends[0]), graph.nodes[ends[0]]
     sources = {term.source for term in drive.terms}
     if len(sources) > 1:
         raise node.refuse(f"must be fed by one layer of neurons, not by "
