@@ -13,10 +13,39 @@ from lamina.models.network import run
 from lamina.models.program import Program
 from lamina.models.trace import Trace
 
-__all__ = ["Calibration", "LayerLoss", "assess", "samples_at_once"]
+__all__ = ["Calibration", "Disagreement", "LayerLoss", "assess", "samples_at_once"]
 
 _CHUNK_STATES = 20_000_000
 """Membranes of all timesteps that are held at once."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Disagreement:
+    """A spike that only one of the two fires.
+
+    Parameters
+    ----------
+    sample, timestep : int
+    layer : str
+    neuron : int
+    float_spike, integer_spike : int
+        0 or 1.
+    float_membrane, float_theta : float
+        Stored after the timestep, and threshold [unit of the network].
+    integer_membrane, integer_theta : int
+        The same [LSB].
+    """
+
+    sample: int
+    timestep: int
+    layer: str
+    neuron: int
+    float_spike: int
+    integer_spike: int
+    float_membrane: float
+    float_theta: float
+    integer_membrane: int
+    integer_theta: int
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -171,8 +200,7 @@ def assess(network: FloatNetwork, program: Program, spikes: np.ndarray,
         Scale kind of each layer for the table.
     """
     tallies = [_Tally(network, program, index) for index in range(len(program.layers))]
-    states = network.timesteps * sum(layer.neurons for layer in program.layers)
-    rows = int(np.clip(_CHUNK_STATES // states, 1, _CHUNK_SAMPLES))
+    rows = samples_at_once(network)
     predictions = []
     for first in range(0, len(spikes), rows):
         chunk = spikes[first:first + rows]
