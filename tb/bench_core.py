@@ -142,6 +142,52 @@ async def threshold_is_inclusive(dut, reset):
     assert trace.spikes[0, 0].tolist() == [1] * (2 * CONFIG.lanes) + [0] * CONFIG.lanes
 
 
+@cocotb.test(timeout_time=4, timeout_unit="ms", skip=not CONFIG.has("rederived"))
+async def rederived_rule_looks_at_the_stored_membrane(dut):
+    """Neurons that stay above theta, with and without a spike, in several groups."""
+    rng = np.random.default_rng(cocotb.RANDOM_SEED)
+    port = await started(dut)
+    neurons = 3 * CONFIG.lanes - 1
+    layer = dense_layer(4, neurons, weight=2, theta=np.resize([3, 5, 4, 6], neurons),
+                        r=np.resize([2, 4, 3, 7, 1], neurons), reset=ResetRule.SUBTRACT_REDERIVED)
+    program = program_of(layer, timesteps=12)
+    await port.load(program)
+    spikes = (rng.random((2, 12, 4)) < rng.choice([0.1, 0.9], (2, 12, 1))).astype(np.uint8)
+    trace = await compare(port, program, spikes)
+    above = trace.layer_membranes[0][:, :-1] >= layer.theta
+    fired = trace.spikes[:, 1:].astype(bool)
+    for pair in (above & fired, above & ~fired, ~above & fired, ~above & ~fired):
+        assert pair.sum() > 5
+
+
+@cocotb.test(timeout_time=4, timeout_unit="ms", skip=not CONFIG.has("refractory"))
+async def refractory_layers_rest_for_a_timestep(dut):
+    """A drive that would fire every neuron always fires it every other timestep."""
+    port = await started(dut)
+    neurons = 2 * CONFIG.lanes + 1
+    layer = dataclasses.replace(dense_layer(3, neurons, theta=2), refractory=1,
+                                v_reset=np.resize([-1, 0, 5], neurons))
+    program = program_of(layer, timesteps=6)
+    await port.load(program)
+    trace = await compare(port, program, np.ones((1, 6, 3), dtype=np.uint8))
+    assert trace.spikes[0].all(axis=1).tolist() == [True, False] * 3
+    assert trace.spikes[0].any(axis=1).tolist() == [True, False] * 3
+
+
+@cocotb.test(timeout_time=4, timeout_unit="ms", skip=not CONFIG.has("currents"))
+async def integrator_as_output_keeps_ticking(dut):
+    """The last layer never spikes: a TICK per timestep, and its membranes can be read."""
+    rng = np.random.default_rng(cocotb.RANDOM_SEED)
+    port = await started(dut)
+    width = CONFIG.lanes + 1
+    readout = dataclasses.replace(dense_layer(width, 3, name="b", theta=0), spiking=False)
+    program = program_of(dense_layer(6, width, name="a", theta=3), readout, timesteps=5)
+    await port.load(program)
+    trace = await compare(port, program, random_spikes(rng, program, 2))
+    assert trace.layer_spikes[0].any() and not trace.spikes.any()
+    assert trace.final_membranes[1].any()
+
+
 @cocotb.test(timeout_time=2, timeout_unit="ms")
 async def membranes_saturate_at_both_ends(dut):
     """Bias drives half of the lanes to the highest, half to the lowest membrane, to stay there."""

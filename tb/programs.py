@@ -60,7 +60,7 @@ def _with_currents(rng: np.random.Generator, layers: list[Layer]) -> tuple[Layer
         still = dataclasses.replace(
             layer, name=f"{layer.name}.current", reset=ResetRule.VALUE, spiking=False, theta=zero,
             r=zero, v_reset=zero, refractory=0)
-        if number == len(layers) - 1 and draw < 0.3:
+        if 0 < number == len(layers) - 1 and draw < 0.3:
             found.append(still)
         elif draw < 0.6:
             found += [still, dataclasses.replace(
