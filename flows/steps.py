@@ -30,6 +30,7 @@ from lamina.flows.evaluate import evaluate
 from lamina.flows.execute import execute, simulating
 from lamina.flows.job import Job, Options, compile_for, load_program, require_fit, resolve
 from lamina.flows.report import report as reporter
+from lamina.flows.report.neurobench import measurable_samples, measure_neurobench
 from lamina.flows.workspace import replaced_file, replaced_folder, workspace
 from lamina.models.network import run as run_golden
 from lamina.models.program import Program
@@ -220,8 +221,10 @@ def _golden(job: Job, program: Program) -> dict:
     data, tiers = job.data(program), job.target.config.tiers
     with progress.step(f"running {len(data)} samples in the golden model") as bar:
         found = evaluate(program, data, tiers, progress=bar)
-    blocks = {"golden": found.golden,
-              "quantisation": _quantisation(job, program, found.golden["accuracy"])}
+    measured = data.encoded(program, 0, measurable_samples(program))
+    accuracy = found.golden["accuracy"]
+    blocks = {"golden": found.golden, "quantisation": _quantisation(job, program, accuracy),
+              "neurobench": measure_neurobench(program, measured, tiers, accuracy)}
     arrays = {"sample": found.sample}
     if data.labels is not None:
         arrays |= {"confusion": found.confusion, "label": data.labels[0]}
@@ -237,7 +240,8 @@ def _quantisation(job: Job, program: Program, accuracy: float | None) -> dict:
     return {"weight_bits": program.weight_bits, "state_bits": program.state_bits,
             "acc_bits": program.acc_bits, "tiers": list(job.target.config.tiers),
             "float_accuracy": calibration.get("float_accuracy"), "integer_accuracy": accuracy,
-            "agreement": calibration.get("agreement")}
+            "agreement": calibration.get("agreement"), "layers": calibration.get("layers"),
+            "first_disagreement": calibration.get("first_disagreement")}
 
 
 def _calibration(job: Job) -> dict | None:
@@ -312,7 +316,8 @@ def _report(job: Job, program: Program) -> Summary:
         rate = link_rate(program, config, kept["sample"], job.target.baud)
         made |= {"bitstream": f"synth/{made['bitstream']}", "link_images_per_second": rate}
     result = reporter.build_report(program, quantisation=golden["quantisation"],
-                                   golden=golden["golden"], verify=verified, synth=made)
+                                   golden=golden["golden"], verify=verified, synth=made,
+                                   neurobench=golden.get("neurobench"))
     page = reporter.render_html(
         result, program, config, target=job.target.name, sample=kept["sample"],
         trace=run_golden(program, kept["sample"][None], config.tiers, trace=True),

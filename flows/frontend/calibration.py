@@ -116,8 +116,9 @@ class Calibration:
         return self.layers[min(found)[2]].first if found else None
 
     def to_dict(self) -> dict:
-        """Plain numbers and text, for JSON."""
-        return dataclasses.asdict(self)
+        """Plain numbers and text, for JSON; with the first disagreement of all layers."""
+        first = None if self.first is None else dataclasses.asdict(self.first)
+        return dataclasses.asdict(self) | {"first_disagreement": first}
 
 
 def samples_at_once(network: FloatNetwork) -> int:

@@ -1,17 +1,19 @@
-"""Plots of a report as SVG text: the same numbers give the same bytes."""
+"""Plots of a report, mostly SVG text: the same numbers give the same bytes."""
 
 from __future__ import annotations
 
 import io
+import pathlib
 from collections.abc import Callable
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-__all__ = ["confusion_matrix", "membranes", "raster"]
+__all__ = ["confusion_matrix", "exploration", "losses", "membranes", "raster"]
 
 INK, MUTED, GRID, ACCENT = "#22303c", "#6b7a86", "#d9e0e5", "#1f6f8b"
 PALETTE = ("#1f6f8b", "#c8553d", "#6a994e", "#8d5fa8", "#e0a030",
@@ -85,6 +87,30 @@ def membranes(values: np.ndarray, spikes: np.ndarray, theta: np.ndarray, most: i
     return _svg(draw, width=10.6, height=3.4)
 
 
+def losses(layers: list[dict]) -> str:
+    """Draw how alike float network and program fire, layer by layer.
+
+    Parameters
+    ----------
+    layers : list of dict
+        With ``name``, ``spike_agreement`` and ``jaccard``, each share 0..1.
+    """
+    names = [layer["name"] for layer in layers]
+
+    def draw(axes: Axes) -> None:
+        places = np.arange(len(layers))
+        for shift, key, color in ((-0.18, "spike_agreement", PALETTE[0]),
+                                  (0.18, "jaccard", PALETTE[1])):
+            values = [layer[key] for layer in layers]
+            axes.barh(places + shift, values, height=0.32, color=color,
+                      label=key.replace("_", " "))
+        axes.set(yticks=places, yticklabels=names, xlim=(0, 1), xlabel="share")
+        axes.invert_yaxis()
+        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+
+    return _svg(draw, width=8, height=1.2 + 0.42 * len(layers))
+
+
 def confusion_matrix(counts: np.ndarray) -> str:
     """Draw a confusion matrix.
 
@@ -109,6 +135,37 @@ def confusion_matrix(counts: np.ndarray) -> str:
         axes.spines[:].set_visible(False)
 
     return _svg(draw, width=4.6, height=4.4)
+
+
+def exploration(widths: list[dict], chosen: int | None, path: pathlib.Path) -> None:
+    """Draw accuracy or agreement and memory over the weight width, as PNG in `path`.
+
+    Parameters
+    ----------
+    widths : list of dict
+        With ``weight_bits``, ``agreement``, ``accuracy`` (share or None) and ``memory_bits``.
+    chosen : int or None
+        Width that is marked.
+    path : pathlib.Path
+    """
+    bits = [entry["weight_bits"] for entry in widths]
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for key, color in (("accuracy", PALETTE[0]), ("agreement", PALETTE[1])):
+        if all(entry[key] is not None for entry in widths):
+            axes.plot(bits, [100 * entry[key] for entry in widths], "o-", color=color, label=key)
+    axes.set(xlabel="weight width [bit]", ylabel="share [%]", xticks=bits)
+    memory = axes.twinx()
+    memory.bar(bits, [entry["memory_bits"] / 1024 for entry in widths], width=0.5, color=GRID,
+               zorder=0, label="memory")
+    memory.set(ylabel="weight memory [kbit]")
+    axes.set_zorder(memory.get_zorder() + 1)
+    axes.patch.set_visible(False)
+    if chosen is not None:
+        axes.axvline(chosen, color=INK, linewidth=1, linestyle="--", label="chosen")
+    axes.legend(frameon=False)
+    figure.savefig(path, dpi=120, metadata={"Software": None})
 
 
 def _svg(draw: Callable[[Axes], None], *, width: float, height: float) -> str:

@@ -10,8 +10,10 @@ import jinja2
 import numpy as np
 
 from lamina.flows.report import plots
+from lamina.flows.report.neurobench import connections
 from lamina.flows.report.peers import MARKS, PEERS
 from lamina.models.config import HardwareConfig
+from lamina.models.placement import place
 from lamina.models.program import Layer, Program
 from lamina.models.trace import Trace
 
@@ -25,16 +27,16 @@ _PERCENTAGES = ("accuracy", "agreement", "jaccard", "clipped")
 
 def network_block(program: Program) -> dict:
     """The report's ``network``: layers, synapses, and parameters (weights and used biases)."""
-    synapses = sum(layer.axons * layer.neurons for layer in program.layers)
-    biases = sum(layer.neurons for layer in program.layers if layer.bias.any())
-    layers = [{"inputs": layer.axons, "neurons": layer.neurons,
-               "neuron_model": _neuron_model(layer, program)} for layer in program.layers]
-    return {"name": program.name, "layers": layers, "synapses": synapses,
-            "parameters": synapses + biases}
+    biases = sum(layer.shape[0] for layer in program.layers if layer.bias.any())
+    weights = sum(layer.weights.size for layer in program.layers)
+    layers = [{"inputs": sum(source.units for source in fed.sources), "neurons": layer.neurons,
+               "neuron_model": _neuron_model(layer, program)} for layer, fed in _shown(program)]
+    return {"name": program.name, "layers": layers,
+            "synapses": sum(map(connections, program.layers)), "parameters": weights + biases}
 
 
 def build_report(program: Program, *, quantisation: dict, golden: dict, verify: dict | None,
-                 synth: dict | None) -> dict:
+                 synth: dict | None, neurobench: dict | None = None) -> dict:
     """Join the blocks of the steps; a step that has not run is null, ``energy`` always is.
 
     ``synth.images_per_second`` is fmax by the simulated cycles per sample; null without both.
@@ -45,8 +47,8 @@ def build_report(program: Program, *, quantisation: dict, golden: dict, verify: 
         rate = round(fmax * 1e6 / cycles, 1) if cycles and fmax else None
         synth = {**synth, "images_per_second": rate}
     return {"schema_version": SCHEMA_VERSION, "network": network_block(program),
-            "quantisation": quantisation, "golden": golden, "verify": verify, "synth": synth,
-            "energy": None}
+            "quantisation": quantisation, "golden": golden, "neurobench": neurobench,
+            "verify": verify, "synth": synth, "energy": None}
 
 
 def report_text(report: dict) -> str:
@@ -55,10 +57,13 @@ def report_text(report: dict) -> str:
 
 
 def result_rows(result: dict) -> list[tuple[str, str]]:
-    """Name and value, for a table: of a whole report its headlines, else of everything in it."""
+    """Name and value, for a table: of a whole report its headlines, else of all numbers in it."""
     if "schema_version" in result:
         return _headlines(result)
-    return _rows({name: value for name, value in result.items() if name != "network"})
+    shown = {name: value for name, value in result.items() if name != "network"}
+    if "quantisation" in shown:
+        shown["quantisation"] = _without_layers(shown["quantisation"])
+    return _rows(shown)
 
 
 def render_html(report: dict, program: Program, config: HardwareConfig | None, *, target: str,
@@ -94,7 +99,8 @@ def render_html(report: dict, program: Program, config: HardwareConfig | None, *
         report=report, program=program, target=target, shape=_shape(program),
         verdict=_verdict(report["verify"]), tiles=_tiles(report), layers=_layers(program),
         assumptions=sorted(program.assumptions.items()),
-        quantisation=_rows(report["quantisation"]), calibration=_calibration(calibration),
+        quantisation=_rows(_without_layers(report["quantisation"])),
+        calibration=_calibration(calibration), neurobench=_rows(report["neurobench"]),
         confusion=confusion is not None and _image(plots.confusion_matrix(confusion)),
         rasters=_rasters(program, sample, trace), membranes=_membranes(program, trace),
         sample=None if label is None else f"label {label}",
@@ -103,8 +109,31 @@ def render_html(report: dict, program: Program, config: HardwareConfig | None, *
         marks=MARKS)
 
 
+def _without_layers(quantisation: dict) -> dict:
+    """What is told once for the network."""
+    return {name: value for name, value in quantisation.items()
+            if name not in ("layers", "first_disagreement")}
+
+
+def _shown(program: Program) -> list[tuple[Layer, Layer]]:
+    """Layers as a user counts them, each with the one that holds its weights.
+
+    A synaptic current belongs to the layer that it feeds.
+    """
+    currents = {layer.current for layer in program.layers}
+    return [(layer, layer if layer.current is None else program.layers[layer.current])
+            for index, layer in enumerate(program.layers) if index not in currents]
+
+
 def _neuron_model(layer: Layer, program: Program) -> str:
-    return "IF" if (layer.decay == 1 << program.decay_bits).all() else "LIF"
+    keeps = bool((layer.decay == 1 << program.decay_bits).all()) and layer.leak == "decay"
+    if not layer.spiking:
+        return "CubaLI" if layer.current is not None else "I" if keeps else "LI"
+    if layer.current is not None:
+        return "CubaLIF"
+    if layer.leak == "decay" and not layer.decay.any():
+        return "Threshold"
+    return "IF" if keeps else "LIF"
 
 
 def _number(value: object) -> str:
@@ -140,8 +169,9 @@ def _rows(block: dict | None) -> list[tuple[str, str]]:
 
 
 def _shape(program: Program) -> str:
-    return "-".join(map(str, (program.layers[0].axons, *(layer.neurons
-                                                         for layer in program.layers))))
+    sizes = [program.input_shape if len(program.input_shape) == 3 else (program.axons,)]
+    sizes += [layer.shape for layer, _ in _shown(program)]
+    return "-".join("x".join(map(str, size)) for size in sizes)
 
 
 def _verdict(verify: dict | None) -> dict:
@@ -176,9 +206,9 @@ def _headlines(report: dict) -> list[tuple[str, str]]:
 
 
 def _layers(program: Program) -> list[dict]:
-    return [{"name": layer.name, "inputs": layer.axons, "neurons": layer.neurons,
-             "neuron_model": _neuron_model(layer, program), "reset": layer.reset.label}
-            for layer in program.layers]
+    blocks = network_block(program)["layers"]
+    return [{"name": layer.name, "reset": layer.reset.label if layer.spiking else "-", **block}
+            for (layer, _), block in zip(_shown(program), blocks, strict=True)]
 
 
 def _calibration(calibration: dict | None) -> dict | None:
@@ -186,11 +216,24 @@ def _calibration(calibration: dict | None) -> dict | None:
     if not layers:
         return None
     first = [name for name in _FIRST_COLUMNS if name in layers[0]]
-    columns = first + [name for name in layers[0] if name not in first]
+    columns = first + [name for name in layers[0] if name not in (*first, "first")]
     rows = [[_entry(name, layer[name]) for name in columns] for layer in layers]
-    notes = "; ".join(f"{name} {value}" for name, value in _rows(
-        {name: value for name, value in calibration.items() if name != "layers"}))
-    return {"columns": [name.replace("_", " ") for name in columns], "rows": rows, "notes": notes}
+    plain = {name: value for name, value in calibration.items()
+             if not isinstance(value, dict | list)}
+    notes = "; ".join(f"{name} {value}" for name, value in _rows(plain))
+    plot = "jaccard" in layers[0] and _image(plots.losses(layers))
+    return {"columns": [name.replace("_", " ") for name in columns], "rows": rows, "notes": notes,
+            "plot": plot, "first": _disagreement(calibration.get("first_disagreement"))}
+
+
+def _disagreement(first: dict | None) -> str | None:
+    if first is None:
+        return None
+    fires = "only the float network fires" if first["float_spike"] else "only the program fires"
+    return (f"Sample {first['sample']}, timestep {first['timestep']}, layer {first['layer']}, "
+            f"neuron {first['neuron']}: {fires}; membranes after it {first['float_membrane']:.6g} "
+            f"(threshold {first['float_theta']:.6g}) and {first['integer_membrane']} "
+            f"(threshold {first['integer_theta']})")
 
 
 def _image(svg: str) -> str:
@@ -214,7 +257,8 @@ def _membranes(program: Program, trace: Trace | None) -> str | None:
 
 
 def _memory(program: Program, config: HardwareConfig) -> dict:
-    words = [layer.axons * -(-layer.neurons // config.lanes) for layer in program.layers]
+    placed = place(program, config.lanes, len(config.tiers)).layers
+    words = [layer.position_rows * layer.axons for layer in placed]
     tiers = [_tier(program, config, index, words) for index in range(len(config.tiers))]
     return {"lanes": config.lanes, "tiers": tiers, "used": sum(words),
             "words": config.weight_words, "free": config.weight_words - sum(words)}
