@@ -33,6 +33,7 @@ _COMMANDS = {
     "verify": "compare the simulated hardware with the golden model",
     "synth": "synthesise, place and route, and pack a bitstream",
     "report": "collect report.json and report.html",
+    "train": "train a network for the hardware (needs the extra train)",
     "check": "judge a network without building it: a verdict per node",
     "doctor": "which tools were found, and how to get the others",
 }
@@ -94,6 +95,8 @@ def _run(arguments: argparse.Namespace) -> int:
         return _doctor(arguments.json)
     if arguments.command == "check":
         return _check(arguments)
+    if arguments.command == "train":
+        return _train(arguments)
     if arguments.scheduler is not None:
         raise UserError("--scheduler is not supported yet: all work runs on this machine")
     if arguments.mesh not in (None, "1x1x1"):
@@ -131,6 +134,15 @@ def _check(arguments: argparse.Namespace) -> int:
                         for layer in verdict.layers), *verdict.assumptions.items()] or [("", "")])
     if verdict.refusal is not None:
         raise UserError(verdict.refusal)
+    return EXIT_OK
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    result = importlib.import_module("lamina.flows.training.command").main(arguments)
+    if arguments.json:
+        print(json.dumps(result, indent=1, sort_keys=True))
+    else:
+        _print_table([(name.replace("_", " "), str(value)) for name, value in result.items()])
     return EXIT_OK
 
 
@@ -189,7 +201,9 @@ def _parser() -> argparse.ArgumentParser:
     for name, purpose in _COMMANDS.items():
         command = commands.add_parser(name, help=purpose, description=purpose.capitalize() + ".",
                                       allow_abbrev=False)
-        if name != "doctor":
+        if name == "train":
+            importlib.import_module("lamina.flows.training.options").add_options(command)
+        elif name != "doctor":
             _add_options(command)
         command.add_argument("--json", action="store_true",
                              help="print the result as JSON on standard output")
