@@ -24,7 +24,7 @@ CONFIGS = {
         state_bits=12, acc_bits=17,
         features=("currents", "rederived", "refractory", "subtractive")),
     "currents": HardwareConfig(
-        lanes=4, tiers=(4,), weight_words=256, axons=16, groups=4, layers=4, state_bits=10,
+        lanes=4, tiers=(2, 2), weight_words=512, axons=32, groups=8, layers=6, state_bits=10,
         acc_bits=16, features=("currents",)),
     "rederived": HardwareConfig(
         lanes=4, tiers=(4,), weight_words=256, axons=16, groups=4, layers=4, state_bits=10,
