@@ -29,6 +29,7 @@ _COMMANDS = {
     "flow": "all steps: compile, generate, verify, synth, report",
     "run": "run a network on one executor and keep the trace",
     "compile": "network and data to an integer program",
+    "quantise": "what every weight width keeps, and the narrowest that is good enough",
     "generate": "program to Verilog, vectors and a bench without Python",
     "verify": "compare the simulated hardware with the golden model",
     "synth": "synthesise, place and route, and pack a bitstream",
@@ -37,8 +38,7 @@ _COMMANDS = {
     "check": "judge a network without building it: a verdict per node",
     "doctor": "which tools were found, and how to get the others",
 }
-
-
+_EXTRA = {"run": ("trace",), "quantise": ("explore", "keep")}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -107,7 +107,7 @@ def _run(arguments: argparse.Namespace) -> int:
     given = {name: value for name, value in vars(arguments).items()
              if name in fields and value is not None}
     step = getattr(steps, {"compile": "compile_network"}.get(arguments.command, arguments.command))
-    extra = {"trace": arguments.trace} if arguments.command == "run" else {}
+    extra = {name: getattr(arguments, name) for name in _EXTRA.get(arguments.command, ())}
     summary = step(steps.Options(**given), **extra)
     if arguments.json:
         print(json.dumps(summary.result, indent=1, sort_keys=True))
@@ -182,6 +182,16 @@ def _positive(kind: type, unit: str):
     return parse
 
 
+def _points(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"must be in 0..100 points, not {text}")
+    return value
+
+
 def _weight_bits(text: str) -> int:
     if text not in ("1", "2", "3", "4", "5", "6", "7", "8", "16"):
         raise argparse.ArgumentTypeError(f"must be 1..8 or 16, not {text}")
@@ -211,6 +221,8 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--on", default="golden" if name == "run" else "rtl",
                                  help="golden, float, rtl, netlist or a serial port (/dev/tty...)"
                                  if name == "run" else "rtl or netlist (after synthesis)")
+        if name == "quantise":
+            _add_exploring(command)
         if name == "run":
             command.add_argument("--trace", action="store_true",
                                  help="keep every layer's spikes and membranes")
@@ -248,6 +260,12 @@ def _add_options(command: argparse.ArgumentParser) -> None:
     add("--waves", action="store_true", default=None, help="keep waveforms of the simulation")
     add("--native-tools", action="store_true", default=None,
         help="tools of the machine instead of the pinned builds")
+
+
+def _add_exploring(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--explore", action="store_true", help="try 1..8 and 16 bit and choose")
+    command.add_argument("--keep", type=_points, default=0.1, metavar="POINTS",
+                         help="accuracy that the chosen width may lose (default 0.1)")
 
 
 def _add_reading(group: argparse._ArgumentGroup) -> None:

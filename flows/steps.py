@@ -19,6 +19,7 @@ import shutil
 
 import numpy as np
 
+from lamina.flows import explore as explorer
 from lamina.flows import progress
 from lamina.flows.backend import generate as generator
 from lamina.flows.backend import synth as synthesiser
@@ -35,8 +36,8 @@ from lamina.flows.workspace import replaced_file, replaced_folder, workspace
 from lamina.models.network import run as run_golden
 from lamina.models.program import Program
 
-__all__ = ["Options", "Summary", "check", "compile_network", "flow", "generate", "report", "run",
-           "synth", "verify"]
+__all__ = ["Options", "Summary", "check", "compile_network", "flow", "generate", "quantise",
+           "report", "run", "synth", "verify"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -93,6 +94,33 @@ def compile_network(options: Options) -> Summary:
         golden = _golden(job, program)
     result = {"network": reporter.network_block(program), **golden}
     return Summary(result=result, path=job.out / "program")
+
+
+def quantise(options: Options, *, explore: bool = False, keep: float = 0.1) -> Summary:
+    """Compile to ``OUT/program`` and judge; with `explore` at the width that is chosen.
+
+    Parameters
+    ----------
+    options : Options
+    explore : bool
+        Try every weight width first; what each one keeps goes to ``OUT/quantise``.
+    keep : float
+        Points of accuracy that the chosen width may lose, at least 0.
+    """
+    if not explore:
+        return compile_network(options)
+    if options.weight_bits is not None:
+        raise UserError("--explore tries every width: leave --weight-bits out")
+    job = resolve(options)
+    if job.program_folder is not None:
+        raise UserError(f"{options.net}: must be a .nir file, it is a program already")
+    with workspace(job.out, job.settings):
+        folder = job.out / "quantise"
+        result = explorer.explore(job, folder, keep=keep, key=_origin(job))
+    chosen = [entry for entry in result["widths"] if entry["weight_bits"] == result["chosen"]]
+    if chosen and chosen[0]["fits"]:
+        compile_network(dataclasses.replace(options, weight_bits=result["chosen"]))
+    return Summary(result=result, path=folder / "explore.json")
 
 
 def generate(options: Options) -> Summary:

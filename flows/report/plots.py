@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-import pathlib
 from collections.abc import Callable
+from typing import BinaryIO
 
 import matplotlib
 import numpy as np
@@ -137,8 +137,8 @@ def confusion_matrix(counts: np.ndarray) -> str:
     return _svg(draw, width=4.6, height=4.4)
 
 
-def exploration(widths: list[dict], chosen: int | None, path: pathlib.Path) -> None:
-    """Draw accuracy or agreement and memory over the weight width, as PNG in `path`.
+def exploration(widths: list[dict], chosen: int | None, file: BinaryIO) -> None:
+    """Draw accuracy or agreement and memory over the weight width, as PNG.
 
     Parameters
     ----------
@@ -146,7 +146,8 @@ def exploration(widths: list[dict], chosen: int | None, path: pathlib.Path) -> N
         With ``weight_bits``, ``agreement``, ``accuracy`` (share or None) and ``memory_bits``.
     chosen : int or None
         Width that is marked.
-    path : pathlib.Path
+    file : binary file
+        Open for writing.
     """
     bits = [entry["weight_bits"] for entry in widths]
     figure = Figure(figsize=(7, 4), layout="constrained")
@@ -165,7 +166,7 @@ def exploration(widths: list[dict], chosen: int | None, path: pathlib.Path) -> N
     if chosen is not None:
         axes.axvline(chosen, color=INK, linewidth=1, linestyle="--", label="chosen")
     axes.legend(frameon=False)
-    figure.savefig(path, dpi=120, metadata={"Software": None})
+    figure.savefig(file, format="png", dpi=120, metadata={"Software": None})
 
 
 def _svg(draw: Callable[[Axes], None], *, width: float, height: float) -> str:

@@ -60,6 +60,8 @@ def result_rows(result: dict) -> list[tuple[str, str]]:
     """Name and value, for a table: of a whole report its headlines, else of all numbers in it."""
     if "schema_version" in result:
         return _headlines(result)
+    if "widths" in result:
+        return _widths(result)
     shown = {name: value for name, value in result.items() if name != "network"}
     if "quantisation" in shown:
         shown["quantisation"] = _without_layers(shown["quantisation"])
@@ -107,6 +109,21 @@ def render_html(report: dict, program: Program, config: HardwareConfig | None, *
         memory=config and _memory(program, config), verification=_rows(report["verify"]),
         synthesis=_rows(report["synth"]), ours=_ours(report, program, target), peers=PEERS,
         marks=MARKS)
+
+
+def _widths(exploration: dict) -> list[tuple[str, str]]:
+    """A line per weight width, and the chosen one."""
+    rows = []
+    for entry in exploration["widths"]:
+        share = "agreement" if entry["accuracy"] is None else "accuracy"
+        cycles = entry["cycles_per_sample"]
+        parts = [f"{share} {_share(entry[share])}", f"Jaccard {entry['jaccard']:.4f}",
+                 f"{entry['memory_bits']:,} bit of weights",
+                 "cycles not predicted" if cycles is None else f"{cycles:,.0f} cycles per sample",
+                 "fits" if entry["fits"] else "does not fit"]
+        rows.append((f"{entry['weight_bits']} bit", ", ".join(parts)))
+    chosen = exploration["chosen"]
+    return [*rows, ("chosen", "none keeps enough" if chosen is None else f"{chosen} bit")]
 
 
 def _without_layers(quantisation: dict) -> dict:
