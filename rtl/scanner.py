@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 from amaranth.hdl import Const, Module, Mux, Signal
-from amaranth.lib import data, wiring
+from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from lamina.models.config import HardwareConfig
-from lamina.rtl.window import WindowWalker, view_layout
+from lamina.rtl.window import WindowWalker, aim_layout
 
-__all__ = ["Scanner", "aim_layout"]
-
-
-def aim_layout(config: HardwareConfig) -> data.StructLayout:
-    """A window and where it lies: the inputs of a :class:`WindowWalker`."""
-    members = WindowWalker(config).signature.members
-    return data.StructLayout({"view": view_layout(config),
-                              **{name: members[name].shape for name in ("y", "x", "row", "unit")}})
+__all__ = ["Scanner"]
 
 
 class Scanner(wiring.Component):

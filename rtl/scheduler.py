@@ -8,8 +8,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from lamina.models.config import DescriptorField, EntryKind, HardwareConfig
-from lamina.rtl.scanner import aim_layout
-from lamina.rtl.window import view_fields
+from lamina.rtl.window import aim_layout, view_fields
 
 __all__ = ["Scheduler", "job_layout", "job_switches"]
 

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from lamina.models.config import DescriptorField, HardwareConfig
 
-__all__ = ["WindowWalker", "view_fields", "view_layout"]
+__all__ = ["WindowWalker", "aim_layout", "view_fields", "view_layout"]
 
 _EXTENT_BITS = 15
 """Width of a map coordinate, with its sign."""
@@ -30,6 +30,13 @@ def view_layout(config: HardwareConfig) -> data.StructLayout:
         "unit_origin": address,
         "step": unsigned(8), "pack": unsigned(3), "slot": unsigned(3),
     })
+
+
+def aim_layout(config: HardwareConfig) -> data.StructLayout:
+    """A window and where it lies: ``view`` and the members ``y x row unit`` of the walker."""
+    address = signed(_address_bits(config) + 1)
+    return data.StructLayout({"view": view_layout(config), "y": signed(_EXTENT_BITS),
+                              "x": signed(_EXTENT_BITS), "row": address, "unit": address})
 
 
 def view_fields(view: data.View, word: Signal) -> dict[DescriptorField, list]:
@@ -92,13 +99,10 @@ class WindowWalker(wiring.Component):
             raise TypeError(f"config must be a HardwareConfig, not {config!r}")
         self._config = config
         bits = _address_bits(config)
+        aim = aim_layout(config)
         super().__init__({
             "start": In(1),
-            "view": In(view_layout(config)),
-            "y": In(signed(_EXTENT_BITS)),
-            "x": In(signed(_EXTENT_BITS)),
-            "row": In(signed(bits + 1)),
-            "unit": In(signed(bits + 1)),
+            **{name: In(aim[name].shape) for name in ("view", "y", "x", "row", "unit")},
             "valid": Out(1),
             "take": In(1),
             "address": Out(bits),
