@@ -38,7 +38,7 @@ _COMMANDS = {
     "check": "judge a network without building it: a verdict per node",
     "doctor": "which tools were found, and how to get the others",
 }
-_EXTRA = {"run": ("trace",), "quantise": ("explore", "keep")}
+_EXTRA = {"compile": ("export_nir",), "run": ("trace",), "quantise": ("explore", "keep")}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -221,6 +221,9 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--on", default="golden" if name == "run" else "rtl",
                                  help="golden, float, rtl, netlist or a serial port (/dev/tty...)"
                                  if name == "run" else "rtl or netlist (after synthesis)")
+        if name == "compile":
+            command.add_argument("--export-nir", type=pathlib.Path, metavar="FILE",
+                                 help="also write the codes as a quantised .nir file")
         if name == "quantise":
             _add_exploring(command)
         if name == "run":
@@ -241,7 +244,8 @@ def _add_options(command: argparse.ArgumentParser) -> None:
     add("--dt", type=_positive(float, "number of seconds"), metavar="SECONDS")
     add("--reset", metavar="RULE",
         help="value, subtract, subtract-delayed or subtract-rederived")
-    add("--integrator", choices=("euler", "exponential"), help="of the equations (default euler)")
+    add("--integrator", choices=("euler", "exponential", "mixed"),
+        help="of the equations (default: by the file's exporter, else euler)")
     add("--refractory", type=int, choices=(0, 1),
         help="timesteps of rest after a reset to value (1: snnTorch's zero)")
     add("--cut", metavar="SOURCE->TARGET", action="append",

@@ -29,6 +29,7 @@ from lamina.flows.check import Verdict, check_network
 from lamina.flows.errors import UserError
 from lamina.flows.evaluate import evaluate
 from lamina.flows.execute import execute, simulating
+from lamina.flows.frontend.nir_writer import write_quantised
 from lamina.flows.job import Job, Options, compile_for, load_program, require_fit, resolve
 from lamina.flows.report import report as reporter
 from lamina.flows.report.neurobench import measurable_samples, measure_neurobench
@@ -78,8 +79,14 @@ def check(options: Options) -> Verdict:
     return check_network(job.source, **options.reader)
 
 
-def compile_network(options: Options) -> Summary:
+def compile_network(options: Options, *, export_nir: pathlib.Path | None = None) -> Summary:
     """Compile a ``.nir`` file to ``OUT/program`` and judge it over the labelled set.
+
+    Parameters
+    ----------
+    options : Options
+    export_nir : pathlib.Path or None
+        Where to write the codes as a quantised NIR file.
 
     Raises
     ------
@@ -91,6 +98,8 @@ def compile_network(options: Options) -> Summary:
         raise UserError(f"{options.net}: must be a .nir file, it is a program already")
     with workspace(job.out, job.settings):
         program = _program(job, again=True)
+        if export_nir is not None:
+            write_quantised(program, export_nir)
         golden = _golden(job, program)
     result = {"network": reporter.network_block(program), **golden}
     return Summary(result=result, path=job.out / "program")

@@ -19,11 +19,13 @@ __all__ = ["INTEGRATORS", "Choices", "Discretisation", "check_dt", "discretise",
 INTEGRATORS = {
     "euler": "Euler: v += dt/tau * (v_leak - v + r * input), the leak on the old v",
     "exponential": "exponential: v = v exp(-dt/tau) + (1 - exp(-dt/tau)) (v_leak + r * input)",
+    "mixed": "mixed: v = v exp(-dt/tau) + dt/tau * (v_leak + r * input)",
 }
 _SNNTORCH_DT = 1e-4
 _NORSE_DT = 1e-3
 _TOLERANCE = 1e-6
 _MOST_DELAY = 255
+_NEWTON_STEPS = 50
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,7 +59,7 @@ class Discretisation:
     dt : float
         Time step [s].
     integrator : str
-        ``euler`` or ``exponential``.
+        A key of :data:`INTEGRATORS`.
     reset : ResetRule
     refractory : int
         Timesteps of rest after a reset to value, 0 or 1.
@@ -74,28 +76,29 @@ class Discretisation:
     strict: bool
     assumptions: dict[str, str]
 
-    def _pull(self, tau: np.ndarray) -> np.ndarray:
-        """Share of the distance to its rest that a state covers in a timestep."""
-        if self.integrator == "exponential":
-            return -np.expm1(-self.dt / tau)
-        return self.dt / tau
+    def _rates(self, tau: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Share of a state that leaks away in a timestep, and share of its drive that arrives."""
+        step, settled = self.dt / tau, -np.expm1(-self.dt / tau)
+        return {"euler": (step, step), "exponential": (settled, settled),
+                "mixed": (settled, step)}[self.integrator]
 
     def membrane(self, neuron: NeuronNode) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Decay, factor of the input and factor of v_leak, each one per neuron."""
         if neuron.is_threshold:
             return np.zeros(neuron.neurons), np.ones(neuron.neurons), np.zeros(neuron.neurons)
         if neuron.tau is None:
-            pull, feed = np.zeros(neuron.neurons), np.full(neuron.neurons, self.dt)
+            leak, feed = np.zeros(neuron.neurons), np.full(neuron.neurons, self.dt)
         else:
-            pull = feed = self._pull(neuron.tau)
+            leak, feed = self._rates(neuron.tau)
         gain = neuron.r * feed
-        return np.clip(1 - pull, 0, 1), np.where(np.abs(gain - 1) < _TOLERANCE, 1.0, gain), pull
+        return (np.clip(1 - leak, 0, 1), np.where(np.abs(gain - 1) < _TOLERANCE, 1.0, gain),
+                leak if neuron.tau is None else feed)
 
     def synapse(self, neuron: NeuronNode) -> tuple[np.ndarray, np.ndarray]:
         """Decay of the synaptic current and factor of its input."""
-        pull = self._pull(neuron.tau_syn)
-        gain = neuron.w_in * pull
-        return np.clip(1 - pull, 0, 1), np.where(np.abs(gain - 1) < _TOLERANCE, 1.0, gain)
+        leak, feed = self._rates(neuron.tau_syn)
+        gain = neuron.w_in * feed
+        return np.clip(1 - leak, 0, 1), np.where(np.abs(gain - 1) < _TOLERANCE, 1.0, gain)
 
     def whole_steps(self, node: Node, delay: float) -> int:
         """`delay` [s] of a Delay node as timesteps."""
@@ -162,7 +165,20 @@ def _evidence(neuron: NeuronNode) -> _Evidence | None:
     if ratio is not None:
         return _Evidence("none", ratio, f"tau/r is {ratio:.6g} s in every neuron, "
                                         f"so inputs act unscaled")
-    return None
+    return _rockpool(neuron)
+
+
+def _rockpool(neuron: NeuronNode) -> _Evidence | None:
+    """Rockpool's r: the solution dt/tau of ``x exp(x) = 1/r`` gives the same dt in every neuron."""
+    if neuron.r.min() <= 0:
+        return None
+    steps = np.log1p(1 / neuron.r)
+    for _ in range(_NEWTON_STEPS):
+        steps -= (steps - np.exp(-steps) / neuron.r) / (1 + steps)
+    dt = _constant(steps * neuron.tau)
+    if dt is None:
+        return None
+    return _Evidence("Rockpool", dt, "r = tau exp(-dt/tau)/dt, as Rockpool writes it")
 
 
 def _synaptic_clash(neuron: NeuronNode) -> str | None:
@@ -250,6 +266,15 @@ def _choose_strict(neurons: Sequence[NeuronNode], stated: bool | None) -> tuple[
     return True, ">, as in NIR's equations"
 
 
+def _choose_integrator(neurons: Sequence[NeuronNode], option: str | None) -> tuple[str, str]:
+    if option is not None:
+        return option, ", from --integrator"
+    clues = [_evidence(neuron) for neuron in _comparable(neurons) if neuron.tau is not None]
+    if clues and all(clue and clue.exporter == "Rockpool" for clue in clues):
+        return "mixed", f", derived: {clues[0].why}"
+    return "euler", ""
+
+
 def _check(neurons: Sequence[NeuronNode], dt: float, reset: ResetRule, integrator: str) -> None:
     for neuron in neurons:
         for name, tau in (("tau", neuron.tau), ("tau_syn", neuron.tau_syn)):
@@ -274,8 +299,9 @@ def discretise(file: pathlib.Path, neurons: Sequence[NeuronNode],
     An option wins over the metadata, the metadata over what the parameters give away; every
     assumption names the loser too. The evidence known: snnTorch (dt = 1e-4 s, r = tau/dt, for
     synapses w_in = tau_syn/dt; subtraction one step late), Norse (dt = 1e-3 s, r = 1),
-    spikingjelly's IF (r = 1/dt, ``>=``), sinabs's IF (r = 1, subtraction, ``>=``), any other
-    common tau/r or 1/r (inputs act unscaled).
+    spikingjelly's IF (r = 1/dt, ``>=``), sinabs's IF (r = 1, subtraction, ``>=``), Rockpool
+    (r = tau exp(-dt/tau)/dt where tau differs), any other common tau/r or 1/r (inputs act
+    unscaled).
     snnTorch's ``zero``, which clears the membrane one step late and holds it a step, is the rule
     ``value`` with a refractory timestep.
 
@@ -298,7 +324,7 @@ def discretise(file: pathlib.Path, neurons: Sequence[NeuronNode],
     step, dt_why = _choose_dt(file, neurons, choices.dt, choices.stated_dt)
     rule, reset_why = _choose_reset(neurons, step, choices.reset, choices.stated_reset)
     strict, strict_why = _choose_strict(neurons, choices.stated_strict)
-    integrator = choices.integrator or "euler"
+    integrator, integrator_why = _choose_integrator(neurons, choices.integrator)
     if integrator not in INTEGRATORS:
         raise UserError(f"--integrator must be one of {', '.join(INTEGRATORS)}, "
                         f"not {integrator!r}")
@@ -312,5 +338,5 @@ def discretise(file: pathlib.Path, neurons: Sequence[NeuronNode],
         reset_why += "; a neuron rests for one timestep after a spike"
     return Discretisation(dt=step, integrator=integrator, reset=rule, refractory=rest,
                           strict=strict, assumptions={
-        "dt": dt_why, "integrator": INTEGRATORS[integrator], "reset": reset_why,
+        "dt": dt_why, "integrator": INTEGRATORS[integrator] + integrator_why, "reset": reset_why,
         "comparison": strict_why, "start": "every membrane starts a sample at 0"})

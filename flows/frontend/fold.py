@@ -216,7 +216,7 @@ class Folder:
     _output = _input
 
     def _linear(self, node: Node, drive: Drive) -> Drive:
-        weights = node.array("weight")
+        weights = _weights(node)
         if weights.ndim != 2 or 0 in weights.shape:
             raise node.refuse(f"weight must have two dimensions with at least one input and one "
                               f"output, not shape {weights.shape}")
@@ -285,7 +285,7 @@ class Folder:
         return self._convolution(node, drive, 1)
 
     def _convolution(self, node: Node, drive: Drive, dimensions: int) -> Drive:
-        weights = node.array("weight")
+        weights = _weights(node)
         if weights.ndim != 2 + dimensions or 0 in weights.shape:
             raise node.refuse(f"weight must have {2 + dimensions} dimensions of at least 1, "
                               f"not shape {weights.shape}")
@@ -383,16 +383,37 @@ def _padding(node: Node, kernel: tuple[int, int], stride: tuple[int, int],
     return total[0] // 2, total[1] // 2
 
 
+def _weights(node: Node) -> np.ndarray:
+    """Weights of a node; of a quantised one exactly codes times scale."""
+    if "quant_weight" not in node.metadata.fields:
+        return node.array("weight")
+    codes = node.metadata.array("quant_weight")
+    if "weight" in node.fields and node.array("weight").shape != codes.shape:
+        raise node.refuse(f"quant_weight must have the shape {node.array('weight').shape} of "
+                          f"weight, not {codes.shape}")
+    if (codes != np.rint(codes)).any():
+        bad = codes[codes != np.rint(codes)][0]
+        raise node.refuse(f"quant_weight must be whole numbers, not {bad:.6g}")
+    outputs, aside = len(codes) if codes.ndim else 1, (1,) * max(0, codes.ndim - 1)
+    if "quant_weight_zero_point" in node.metadata.fields:
+        zero = node.metadata.array("quant_weight_zero_point").ravel()
+        if zero.size not in (1, outputs) or (zero != np.rint(zero)).any():
+            raise node.refuse(f"quant_weight_zero_point must be one or {outputs} whole numbers, "
+                              f"not {zero.tolist()}")
+        codes = codes - zero.reshape(-1, *aside)
+    if "quant_weight_scale" not in node.metadata.fields:
+        raise node.refuse("quant_weight must come with a quant_weight_scale, it has none")
+    return codes * _grid(node, outputs).reshape(-1, *aside)
+
+
 def _grid(node: Node, outputs: int) -> np.ndarray | None:
     """Weight of one LSB per output from the metadata of a quantised node, or None."""
-    metadata = node.fields.get("metadata")
-    if not isinstance(metadata, dict) or "quant_weight_scale" not in metadata:
+    if "quant_weight_scale" not in node.metadata.fields:
         return None
-    quantised = dataclasses.replace(node, fields=metadata)
-    scale = quantised.array("quant_weight_scale").ravel()
+    scale = node.metadata.array("quant_weight_scale").ravel()
     if scale.size not in (1, outputs) or scale.min() <= 0:
         raise node.refuse(f"quant_weight_scale must be positive, one or {outputs} of them, "
-                          f"not {scale.size} from {scale.min():.6g}")
+                          f"not {scale.size} from {scale.min(initial=0):.6g}")
     return np.broadcast_to(scale, outputs).astype(np.float64)
 
 

@@ -48,8 +48,9 @@ def _layers(plan, path, neuron, step, weights, sources, shape, number) -> list[F
     zeros = np.zeros(neuron.neurons)
     theta = zeros if neuron.theta is None else neuron.theta
     rule = ResetRule.VALUE if value else step.reset
+    lowering = zeros if value else theta if neuron.lowering is None else neuron.lowering
     membrane = {"decay": decay, "theta": theta, "v_reset": neuron.v_reset,
-                "r": zeros if value else theta, "reset": rule, "strict": step.strict,
+                "r": lowering, "reset": rule, "strict": step.strict,
                 "spiking": neuron.spiking, "kind": neuron.node.kind, "nodes": drive.nodes,
                 "refractory": step.refractory if neuron.spiking and value
                 and not neuron.is_threshold else 0}

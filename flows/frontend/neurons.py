@@ -26,6 +26,8 @@ class NeuronNode:
         None of nodes that do not spike.
     tau_syn, w_in : float64 array or None
         Of current-based synapses (CubaLI, CubaLIF).
+    lowering : float64 array or None
+        What a reset by subtraction subtracts, from the node's metadata ``lamina_r``; None: theta.
     """
 
     node: Node
@@ -36,6 +38,7 @@ class NeuronNode:
     theta: np.ndarray | None = None
     tau_syn: np.ndarray | None = None
     w_in: np.ndarray | None = None
+    lowering: np.ndarray | None = None
 
     @property
     def spiking(self) -> bool:
@@ -90,10 +93,12 @@ def neuron_node(node: Node, neurons: int) -> NeuronNode:
         tau = _time(node, "tau_mem" if synaptic else "tau", neurons)
     leaky = tau is not None
     spiking = kind in ("IF", "LIF", "CubaLIF")
+    told = "lamina_r" in node.metadata.fields
     return NeuronNode(
         node=node, tau=tau, r=_vector(node, "r", neurons),
         v_leak=_vector(node, "v_leak", neurons) if leaky else np.zeros(neurons),
         theta=_vector(node, "v_threshold", neurons) if spiking else None,
         v_reset=_vector(node, "v_reset", neurons, 0.0) if spiking else np.zeros(neurons),
         tau_syn=_time(node, "tau_syn", neurons) if synaptic else None,
-        w_in=_vector(node, "w_in", neurons, 1.0) if synaptic else None)
+        w_in=_vector(node, "w_in", neurons, 1.0) if synaptic else None,
+        lowering=_vector(node.metadata, "lamina_r", neurons) if told else None)

@@ -43,6 +43,12 @@ class Node:
         """The error to raise about this node: ``FILE: node PATH: SENTENCE``."""
         return UserError(f"{self.file}: node {self.path}: {sentence}")
 
+    @property
+    def metadata(self) -> Node:
+        """The node's metadata, to be read like a node."""
+        metadata = self.fields.get("metadata")
+        return dataclasses.replace(self, fields=metadata if isinstance(metadata, dict) else {})
+
     def array(self, name: str) -> np.ndarray:
         """Parameter `name` as float64 of any shape.
 

@@ -15,7 +15,7 @@ from lamina.models.program import Layer, Program
 from lamina.models.ranges import accumulator_bits
 from lamina.models.source import INPUT, Source
 
-__all__ = ["Recipe", "quantise"]
+__all__ = ["Recipe", "floor_loss", "quantise"]
 
 _NARROW_TIERS = (2, 2, 2, 2)
 _WIDE_TIERS = (4, 4, 4, 4)
@@ -33,6 +33,7 @@ _NEURON_STEPS = 60_000_000
 """Neuron updates of one trial of candidates beyond which fewer samples and candidates are tried."""
 _FEWEST_CANDIDATES = 5
 _ON_GRID = 1e-4
+_WORTH_COPYING = 0.67
 _DELAYED = (ResetRule.SUBTRACT_DELAYED, ResetRule.SUBTRACT_REDERIVED)
 _REFINEMENTS = (
     ("theta", (0, 1, -1, 2, -2, 3, -3, 4, -4, 6, -6, 8, -8)),
@@ -62,6 +63,10 @@ class Recipe:
         Lowest tiers that a layer does not access, by its name.
     tier_fill : str
         ``mid`` or ``zero``.
+    copies : int
+        How often a layer may list its sources, at least 1: a weight is then the sum of as many
+        codes, which makes the scale finer where a few weights are much larger than the threshold.
+        Copies double while each doubling saves a third of the wrong spikes.
     """
 
     weight_bits: int = 8
@@ -72,6 +77,7 @@ class Recipe:
     gated_tiers: int = 0
     layer_gated: dict[str, int] = dataclasses.field(default_factory=dict)
     tier_fill: str = "mid"
+    copies: int = 1
 
     @classmethod
     def choose(cls, weight_bits: int = 8, config: HardwareConfig | None = None,
@@ -143,14 +149,16 @@ class _Choice:
                           for field in dataclasses.fields(self)})
 
 
-def _codes(layer: FloatLayer, scale: np.ndarray, recipe: Recipe) -> np.ndarray:
-    """Weight codes (axons, columns)."""
+def _codes(layer: FloatLayer, scale: np.ndarray, recipe: Recipe, copies: int) -> np.ndarray:
+    """Weight codes (copies * axons, columns); those of all copies add up to the weight."""
     if recipe.weight_bits == 1:
         return np.where(layer.weights >= 0, 1, -1)
-    return np.clip(np.rint(layer.weights * scale), *recipe.code_range).astype(np.int64)
+    low, high = (bound * copies for bound in recipe.code_range)
+    codes = np.clip(np.rint(layer.weights * scale), low, high).astype(np.int64)
+    return np.concatenate([(codes + number) // copies for number in range(copies)])
 
 
-def _floor_loss(decay: np.ndarray, decay_bits: int) -> np.ndarray:
+def floor_loss(decay: np.ndarray, decay_bits: int) -> np.ndarray:
     """Mean of ``v * D / 2**F`` less its floor [LSB], over evenly spread v."""
     fraction = np.gcd(decay, 1 << decay_bits)
     return 0.5 - 0.5 * fraction / (1 << decay_bits)
@@ -169,7 +177,7 @@ def _integers(layer: FloatLayer, choice: _Choice, recipe: Recipe, bias: str) -> 
     level = layer.theta * scale
     theta = np.floor(level) + 1 if layer.strict else np.ceil(level)
     least = 1 if layer.reset in _DELAYED else -half
-    offset = layer.bias * scale + _floor_loss(decay, recipe.decay_bits)
+    offset = layer.bias * scale + floor_loss(decay, recipe.decay_bits)
     value = layer.reset is ResetRule.VALUE
     fields = {"theta": np.clip(theta + added["theta"], least, half - 1) * layer.spiking,
               "r": 0 * level if value else np.rint(layer.r * scale) + added["r"],
@@ -179,12 +187,13 @@ def _integers(layer: FloatLayer, choice: _Choice, recipe: Recipe, bias: str) -> 
                                for name, vector in fields.items()}
 
 
-def _build(layer: FloatLayer, choice: _Choice, recipe: Recipe, *, bias: str = "bias", **changes
-           ) -> Layer:
+def _build(layer: FloatLayer, choice: _Choice, recipe: Recipe, copies: int, *, bias: str = "bias",
+           **changes) -> Layer:
     """The integer layer; `changes` replace fields."""
     fields = {"sources": layer.sources, "shape": layer.shape, "current": layer.current} | changes
-    return Layer(name=layer.name, weights=_codes(layer, choice.scale, recipe), reset=layer.reset,
-                 spiking=layer.spiking, refractory=layer.refractory,
+    fields["sources"] *= copies
+    return Layer(name=layer.name, weights=_codes(layer, choice.scale, recipe, copies),
+                 reset=layer.reset, spiking=layer.spiking, refractory=layer.refractory,
                  gated_tiers=recipe.layer_gated.get(layer.name, 0), **fields,
                  **_integers(layer, choice, recipe, bias))
 
@@ -237,6 +246,7 @@ class _Search:
         self.spikes, self.target = np.concatenate(trains, axis=2), target
         self.sources = _outside(self.feed.sources)
         self.repeat = self.layer.neurons // self.feed.weights.shape[1]
+        self.copies = 1
         self.largest_scale = self._limit()
         self.roomy_scale = np.minimum(self.largest_scale, self._holding(self._least(peak, np.max)))
 
@@ -273,7 +283,7 @@ class _Search:
             size = np.abs(weights).mean(axis=0)
             base = 1 / np.where(size > 0, size, size.max() or 1.0)
         else:
-            size = np.maximum(weights.max(axis=0) / high, weights.min(axis=0) / low)
+            size = np.maximum(weights.max(axis=0) / high, weights.min(axis=0) / low) / self.copies
             largest = size.max() if size.max() > 0 else 1.0
             base = 1 / np.maximum(size, largest / _LARGEST_SPREAD)
         return np.minimum(base, self.largest_scale)
@@ -302,12 +312,19 @@ class _Search:
         outside = {"sources": self.sources}
         choices = [stack.row(index) for index in range(len(stack.scale))]
         if self.feed is self.layer:
-            return (_side_by_side([_build(self.layer, choice, self.recipe, **outside)
+            return (_side_by_side([_build(self.layer, choice, self.recipe, self.copies, **outside)
                                    for choice in choices]),)
-        return (_side_by_side([_build(self.feed, choice, self.recipe, bias="feed", **outside)
-                               for choice in choices]),
-                _side_by_side([_build(self.layer, choice, self.recipe, current=0)
+        return (_side_by_side([_build(self.feed, choice, self.recipe, self.copies, bias="feed",
+                                      **outside) for choice in choices]),
+                _side_by_side([_build(self.layer, choice, self.recipe, 1, current=0)
                                for choice in choices]))
+
+    def final(self, choice: _Choice) -> list[Layer]:
+        """The layers of the program, as many as `parts`."""
+        if self.feed is self.layer:
+            return [_build(self.layer, choice, self.recipe, self.copies)]
+        return [_build(self.feed, choice, self.recipe, self.copies, bias="feed"),
+                _build(self.layer, choice, self.recipe, 1)]
 
     def _samples(self, candidates: int) -> int:
         """Calibration samples that a trial of so many candidates may take."""
@@ -373,12 +390,24 @@ class _Search:
         grid = self.grid()
         if grid is not None:
             return "given", self.keep(grid)[0]
+        kind, choice, wrong = self._fitted()
+        while wrong and 2 * self.copies <= self.recipe.copies:
+            self.copies *= 2
+            finer = self._fitted()
+            if finer[2] > _WORTH_COPYING * wrong:
+                self.copies //= 2
+                break
+            kind, choice, wrong = finer
+        return (kind if self.copies == 1 else f"{kind}, {self.copies} copies"), choice
+
+    def _fitted(self) -> tuple[str, _Choice, int]:
+        """The better kind of scale, its choice and the wrong spikes, with so many copies."""
         comparing = not self.layer.spiking or (
             self.layer is self.network.layers[-1] and self.network.decoding.startswith("v_"))
         kinds = ("layer",) if comparing else ("neuron", "layer")
         fits = {kind: self.fit(kind) for kind in kinds}
         kind = min(fits, key=lambda kind: fits[kind][1])
-        return kind, fits[kind][0]
+        return kind, *fits[kind]
 
 
 def _outside(sources: tuple[Source, ...]) -> tuple[Source, ...]:
@@ -452,10 +481,9 @@ def quantise(network: FloatNetwork, spikes: np.ndarray, labels: np.ndarray | Non
         peak = reference.layer_membranes[number].max(axis=(0, 1))
         search = _Search(network, number, recipe, trains, reference.layer_spikes[number], peak)
         kind, choice = search.chosen()
-        if layer.current is not None:
-            layers[layer.current] = _build(feed, choice, recipe, bias="feed")
-            kinds[layer.current] = kind
-        layers[number], kinds[number] = _build(layer, choice, recipe), kind
+        numbers = [number] if layer.current is None else [layer.current, number]
+        for place, built in zip(numbers, search.final(choice), strict=True):
+            layers[place], kinds[place] = built, kind
         alone = _program(network, search.layers(choice.stack("theta", choice.theta[None])), recipe,
                          recipe.search_state_bits, (search.spikes.shape[2],))
         fired[number] = run(alone, search.spikes, recipe.tiers).spikes

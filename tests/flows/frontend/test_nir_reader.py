@@ -158,7 +158,7 @@ def test_recorded_spikes_set_timesteps_and_encoder(small_net):
      "--decoding must be one of count, first, v_final, v_sum, v_max, not 'vote'"),
     ({"reset": "zero"}, "--reset must be one of value, subtract, subtract-delayed, "
                         "subtract-rederived, not 'zero'"),
-    ({"integrator": "exact"}, "--integrator must be one of euler, exponential, not 'exact'"),
+    ({"integrator": "exact"}, "--integrator must be one of euler, exponential, mixed, not 'exact'"),
     ({"refractory": 2, "reset": "value"}, "--refractory must be 0 or 1, not 2"),
 ])
 def test_bad_options_are_refused(small_net, refused, options, message):
