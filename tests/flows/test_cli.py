@@ -53,7 +53,7 @@ def fails(capsys, *arguments, status=2):
      "argument --workers: must be a positive integer, not two"),
     (["compile", NET, "--seed", "-3"], "argument --seed: must be in 0..4294967295, not -3"),
     (["compile", NET, "--sed", "3"], "unrecognized arguments: --sed 3"),
-    (["compile", NET, "--reset", "subtract-rederived"], None),
+    (["compile", NET, "--reset", "zero"], None),
     (["compile", NET, "--data", "nmnist:x"], None),
     (["compile", NET, "--data", "mnist:nowhere"], None),
     (["compile", NET, "--tier-modes", "nominal,gated,nominal,nominal"], None),
