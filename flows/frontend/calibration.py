@@ -57,6 +57,7 @@ class LayerLoss:
     name : str
     scale : str
         ``neuron`` or ``layer``: what shares one weight scale; ``given`` for a finished program.
+        ``neuron, 4 copies``: each weight is the sum of four codes.
     spike_agreement : float
         Equal spike bits over all bits.
     jaccard : float

@@ -21,6 +21,8 @@ from lamina.models.program import Layer, Program
 
 __all__ = ["CompileOptions", "Compiled", "check_fit", "compile_network"]
 
+_COPIES = (16, 4)
+"""Most copies of their sources that layers may list, where the hardware takes several anyway."""
 _LEAK_ERROR = 2e-3
 """Relative error of a leak that a free choice of F tolerates."""
 _WEIGHT_BITS = (1, 2, 3, 4, 5, 6, 7, 8, 16)
@@ -141,7 +143,7 @@ def compile_network(net: pathlib.Path, options: CompileOptions,
             recipe = dataclasses.replace(recipe, state_bits=None, acc_bits=None,
                                          decay_bits=_decay_bits(network, recipe.decay_bits))
         check_fit(outline, wide, targets)
-    program, fitted = quantise(network, spikes, labels, recipe=recipe)
+    program, fitted = _quantised(network, spikes, labels, recipe, config, most or {})
     if config is not None:
         check_fit(program, grown(program, config, most or {}), targets)
     calibration = assess(network, program, Encoded(data, network), data.labels, tiers=recipe.tiers,
@@ -175,6 +177,23 @@ def _recipe(network: FloatNetwork, options: CompileOptions,
     names = {name: layer.name for layer in network.layers for name in (layer.name, *layer.nodes)}
     modes = parse_tier_modes(options.tier_modes, len(recipe.tiers), names)
     return dataclasses.replace(recipe, gated_tiers=modes.program, layer_gated=modes.layers)
+
+
+def _quantised(network: FloatNetwork, spikes: np.ndarray, labels: np.ndarray | None,
+               recipe: Recipe, config: HardwareConfig | None, most: dict[str, int]
+               ) -> tuple[Program, Calibration]:
+    """Program and calibration with as many copies of the sources as help and fit."""
+    several = any(len(layer.sources) > 1 for layer in network.layers)
+    windows = any(source.window for layer in network.layers for source in layer.sources)
+    if several and not windows and recipe.weight_bits > 1:
+        if config is None:
+            recipe = dataclasses.replace(recipe, decay_bits=_decay_bits(network, recipe.decay_bits))
+        for copies in _COPIES:
+            finer = dataclasses.replace(recipe, copies=copies)
+            found = quantise(network, spikes, labels, recipe=finer)
+            if config is None or not misfits(found[0], grown(found[0], config, most)):
+                return found
+    return quantise(network, spikes, labels, recipe=recipe)
 
 
 def _decay_bits(network: FloatNetwork, least: int) -> int:

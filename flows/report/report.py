@@ -29,8 +29,9 @@ def network_block(program: Program) -> dict:
     """The report's ``network``: layers, synapses, and parameters (weights and used biases)."""
     biases = sum(layer.shape[0] for layer in program.layers if layer.bias.any())
     weights = sum(layer.weights.size for layer in program.layers)
-    layers = [{"inputs": sum(source.units for source in fed.sources), "neurons": layer.neurons,
-               "neuron_model": _neuron_model(layer, program)} for layer, fed in _shown(program)]
+    layers = [{"inputs": sum(source.units for source in dict.fromkeys(fed.sources)),
+               "neurons": layer.neurons, "neuron_model": _neuron_model(layer, program)}
+              for layer, fed in _shown(program)]
     return {"name": program.name, "layers": layers,
             "synapses": sum(map(connections, program.layers)), "parameters": weights + biases}
 

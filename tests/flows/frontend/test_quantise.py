@@ -11,6 +11,7 @@ from lamina.flows.frontend.quantise import Recipe, quantise
 from lamina.models.config import HardwareConfig, ResetRule
 from lamina.models.network import run
 from lamina.models.placement import misfits
+from lamina.models.source import INPUT, Source
 
 RNG = np.random.default_rng(42)
 SPIKES = RNG.integers(0, 2, (200, 12, 24), dtype=np.uint8)
@@ -158,3 +159,73 @@ def test_the_table_counts_by_hand(write_nir, lif):
     assert loss.spike_agreement == 22 / 24 and loss.scale == "given"
     assert (table.float_accuracy, table.integer_accuracy, table.agreement) == (0.75, 0.25, 0.5)
     assert table.to_dict()["layers"][0]["name"] == "lif"
+
+
+def recurrent(largest):
+    """One layer that hears itself, some of whose weights are `largest` times the others."""
+    rng = np.random.default_rng(7)
+    weights = rng.normal(0, 0.3, (24 + 10, 10))
+    weights[:12:2] *= largest
+    cell = dataclasses.replace(
+        layer("a", 24, 10, ResetRule.SUBTRACT_DELAYED), weights=weights,
+        sources=(Source(layer=INPUT, units=24), Source(layer=0, units=10, delay=1)))
+    return FloatNetwork(name="net", layers=(cell,), timesteps=12, input_shape=(24,))
+
+
+def test_copies_of_sources_make_scales_finer():
+    source, tiers = recurrent(20.0), Recipe().tiers
+    once, plain = quantise(source, SPIKES)
+    program, table = quantise(source, SPIKES, recipe=Recipe(copies=4))
+    assert plain.layers[0].scale in ("neuron", "layer")
+    assert table.layers[0].scale in ("neuron, 4 copies", "layer, 4 copies"), table.layers
+    assert program.layers[0].sources == 4 * once.layers[0].sources
+    assert program.layers[0].weights.shape == (4 * 34, 10)
+    assert np.abs(program.layers[0].weights).max() <= 128
+    before, after = (assess(source, made, HELD_OUT, tiers=tiers).layers[0]
+                     for made in (once, program))
+    assert before.float_spikes > 200
+    assert after.jaccard > before.jaccard and 1 - after.jaccard < 0.6 * (1 - before.jaccard)
+
+
+def test_copies_are_not_taken_without_need():
+    source = recurrent(0.5)
+    cell = dataclasses.replace(source.layers[0], weights=np.rint(source.layers[0].weights * 4) / 4)
+    source = dataclasses.replace(source, layers=(cell,))
+    program, table = quantise(source, SPIKES, recipe=Recipe(copies=4))
+    assert table.layers[0].float_spikes > 200
+    assert table.layers[0].scale == "given" and len(program.layers[0].sources) == 2
+
+
+def test_the_first_disagreement_is_told():
+    source = network()
+    program, _ = quantise(source, SPIKES)
+    theta = program.layers[0].theta.copy()
+    theta[3] = (1 << (program.state_bits - 1)) - 1
+    deaf = dataclasses.replace(program.layers[0], theta=theta)
+    broken = dataclasses.replace(program, layers=(deaf, program.layers[1]))
+    table = assess(source, broken, HELD_OUT, tiers=(2, 2, 2, 2))
+    wanted = run_float(source, HELD_OUT, trace=True)
+    got = run(broken, HELD_OUT, (2, 2, 2, 2), trace=True)
+    wrong = [a != b for a, b in zip(wanted.layer_spikes, got.layer_spikes, strict=True)]
+    places = sorted((*map(int, place[:2]), index, int(place[2]))
+                    for index, bits in enumerate(wrong) for place in np.argwhere(bits))
+    sample, timestep, index, neuron = places[0]
+    first = table.first
+    assert (first.sample, first.timestep, first.neuron) == (sample, timestep, neuron)
+    assert first.layer == source.layers[index].name and first.float_spike != first.integer_spike
+    where = (sample, timestep, neuron)
+    assert first.float_membrane == wanted.layer_membranes[index][where]
+    assert first.integer_membrane == got.layer_membranes[index][where]
+    assert first.integer_theta == broken.layers[index].theta[neuron]
+    assert first.float_theta == source.layers[index].theta[neuron]
+    assert table.to_dict()["first_disagreement"]["sample"] == sample
+    assert [loss.float_high for loss in table.layers] == [
+        v.max() for v in wanted.layer_membranes]
+
+
+def test_without_a_disagreement_there_is_none_to_tell():
+    source = network()
+    program, _ = quantise(source, SPIKES, recipe=Recipe.choose(16))
+    silent = np.zeros_like(SPIKES[:3])
+    table = assess(source, program, silent, tiers=(4, 4, 4, 4))
+    assert table.first is None and table.to_dict()["first_disagreement"] is None
