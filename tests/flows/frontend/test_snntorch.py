@@ -105,7 +105,7 @@ def test_convolutions_equal_those_of_the_framework(tmp_path):
         for parameter in convolution.parameters():
             values = rng.integers(-20, 32, tuple(parameter.shape)) / 64
             parameter.copy_(torch.from_numpy(values.astype(np.float32)))
-    cells = [shaped((4, 6, 6), 3.0), shaped((5,), 6.0)]
+    cells = [shaped((4, 6, 6), 3.0), shaped((5,), 2.0)]
     net = torch.nn.Sequential(convolution, cells[0], torch.nn.AvgPool2d(2), torch.nn.Flatten(),
                               linear(5, 36, rng), cells[1])
     spikes = rng.integers(0, 2, (20, STEPS, 2, 11, 11), dtype=np.uint8)
