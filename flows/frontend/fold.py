@@ -130,6 +130,10 @@ class Folder:
         drive = self.out_of(source)
         if (source, target) not in self._cuts:
             return drive
+        if drive.constant.any():
+            raise self._graph.nodes[source].refuse(
+                "has a bias, which an edge that takes a timestep cannot hold back; cut the edge "
+                "into it instead")
         terms = tuple(dataclasses.replace(term, cuts=term.cuts + 1) for term in drive.terms)
         return dataclasses.replace(drive, terms=terms)
 
@@ -270,6 +274,9 @@ class Folder:
         if delays.size not in (1, size) or delays.min(initial=0) < 0:
             raise node.refuse(f"delay must be one time from 0 or one per value, {size}, "
                               f"not {delays.size} from {delays.min(initial=0):.6g}")
+        if delays.any() and drive.constant.any():
+            raise node.refuse("cannot hold back the bias that comes with its input; put the Delay "
+                              "before the node with the bias")
         terms = []
         for delay in np.unique(delays):
             chosen = np.broadcast_to(delays == delay, size).reshape(drive.shape).astype(float)
@@ -325,6 +332,7 @@ class Folder:
         return self._pool(node, drive, average=True)
 
     def _pool(self, node: Node, drive: Drive, *, average: bool) -> Drive:
+        node.array("kernel_size")
         kernel = _pair(node, "kernel_size", 1, 1, 2)
         stride = _pair(node, "stride", 1, 1, 2) if "stride" in node.fields else kernel
         padding = _pair(node, "padding", 0, 0, 2)
@@ -353,7 +361,10 @@ def _dimension(node: Node, name: str, default: int, count: int) -> int:
 
 def _ungrouped(node: Node, weights: np.ndarray, channels: int) -> np.ndarray:
     """Kernel over all channels, zero where a group does not reach."""
-    groups = int(node.array("groups").ravel()[0]) if "groups" in node.fields else 1
+    stated = node.array("groups").ravel() if "groups" in node.fields else np.ones(1)
+    if stated.size != 1 or stated[0] != np.rint(stated[0]):
+        raise node.refuse(f"groups must be one whole number, not {stated.tolist()}")
+    groups = int(stated[0])
     outputs, per_group = weights.shape[:2]
     if groups < 1 or outputs % groups or per_group * groups != channels:
         raise node.refuse(f"weight must take {channels} channels in groups, not {groups} groups "
@@ -413,7 +424,7 @@ def _grid(node: Node, outputs: int) -> np.ndarray | None:
     scale = node.metadata.array("quant_weight_scale").ravel()
     if scale.size not in (1, outputs) or scale.min() <= 0:
         raise node.refuse(f"quant_weight_scale must be positive, one or {outputs} of them, "
-                          f"not {scale.size} from {scale.min(initial=0):.6g}")
+                          f"not {scale.size} from {scale.min(initial=np.inf):.6g}")
     return np.broadcast_to(scale, outputs).astype(np.float64)
 
 

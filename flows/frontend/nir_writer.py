@@ -110,6 +110,8 @@ class _Writer:
         feed = layer if layer.current is None else self.program.layers[layer.current]
         if feed is not layer and layer.sources:
             raise self._refuse(layer, "has weights beside its synaptic current")
+        if feed is not layer and feed.current is not None:
+            raise self._refuse(layer, "has a current of a current")
         last = number == len(self.program.layers) - 1
         if not layer.spiking and not last:
             raise self._refuse(layer, "does not spike and is not the last")

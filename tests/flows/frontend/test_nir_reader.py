@@ -313,6 +313,18 @@ def test_loops_through_several_layers_need_a_cut(write_nir, lif, refused):
         read_network(path, cuts=("one->output",))
 
 
+def test_a_bias_cannot_be_late(write_nir, lif, refused):
+    bias = nir.Affine(np.eye(3), np.ones(3))
+    path = write_nir(chain([3], [3], fc=bias, late=nir.Delay(np.full(3, 1e-4)), lif=lif(3)))
+    with refused(f"{path}: node late: cannot hold back the bias that comes with its input; put the "
+                 f"Delay before the node with the bias"):
+        read_network(path)
+    path = write_nir(chain([3], [3], fc=bias, lif=lif(3)))
+    with refused(f"{path}: node fc: has a bias, which an edge that takes a timestep cannot hold "
+                 f"back; cut the edge into it instead"):
+        read_network(path, cuts=("fc->lif",))
+
+
 def test_an_output_in_the_middle_of_a_loop_is_refused(write_nir, lif, refused):
     nodes = chain([3], [3], one=lif(3), two=lif(3))
     path = write_nir(nodes, [("input", "one"), ("one", "two"), ("two", "one"), ("one", "output")])
