@@ -33,7 +33,7 @@ _NEURON_STEPS = 60_000_000
 """Neuron updates of one trial of candidates beyond which fewer samples and candidates are tried."""
 _FEWEST_CANDIDATES = 5
 _ON_GRID = 1e-4
-_WORTH_COPYING = 0.67
+_WORTH_COPYING = 0.8
 _DELAYED = (ResetRule.SUBTRACT_DELAYED, ResetRule.SUBTRACT_REDERIVED)
 _REFINEMENTS = (
     ("theta", (0, 1, -1, 2, -2, 3, -3, 4, -4, 6, -6, 8, -8)),
@@ -66,7 +66,7 @@ class Recipe:
     copies : int
         How often a layer may list its sources, at least 1: a weight is then the sum of as many
         codes, which makes the scale finer where a few weights are much larger than the threshold.
-        Copies double while each doubling saves a third of the wrong spikes.
+        Copies double while each doubling saves a fifth of the wrong spikes.
     """
 
     weight_bits: int = 8
@@ -391,14 +391,14 @@ class _Search:
         if grid is not None:
             return "given", self.keep(grid)[0]
         kind, choice, wrong = self._fitted()
-        while wrong and 2 * self.copies <= self.recipe.copies:
+        best = 1
+        while wrong and 2 * self.copies <= min(self.recipe.copies, 4 * best):
             self.copies *= 2
             finer = self._fitted()
-            if finer[2] > _WORTH_COPYING * wrong:
-                self.copies //= 2
-                break
-            kind, choice, wrong = finer
-        return (kind if self.copies == 1 else f"{kind}, {self.copies} copies"), choice
+            if finer[2] <= _WORTH_COPYING ** np.log2(self.copies / best) * wrong:
+                best, (kind, choice, wrong) = self.copies, finer
+        self.copies = best
+        return (kind if best == 1 else f"{kind}, {best} copies"), choice
 
     def _fitted(self) -> tuple[str, _Choice, int]:
         """The better kind of scale, its choice and the wrong spikes, with so many copies."""

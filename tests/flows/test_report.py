@@ -11,6 +11,7 @@ from lamina.flows.report import plots, report
 from lamina.flows.report.peers import MARKS, PEERS
 from lamina.models.config import HardwareConfig, ResetRule
 from lamina.models.program import Layer, Program
+from lamina.models.source import INPUT, Source
 from lamina.models.trace import Trace
 
 QUANTISATION = {"weight_bits": 8, "state_bits": 16, "acc_bits": 18, "tiers": [2, 2, 2, 2],
@@ -74,6 +75,72 @@ def test_the_network_is_counted(program):
         "name": "digits", "synapses": 64 * 32 + 32 * 10, "parameters": 64 * 32 + 32 * 10,
         "layers": [{"inputs": 64, "neurons": 32, "neuron_model": "LIF"},
                    {"inputs": 32, "neurons": 10, "neuron_model": "IF"}]}
+
+
+def test_neuron_models_have_their_names(program):
+    current = Layer(**{**vars(layer("syn", 64, 32)), "spiking": False, "theta": np.zeros(32, int),
+                       "r": np.zeros(32, int), "reset": ResetRule.VALUE})
+    fed = Layer(**{**vars(layer("lif", 64, 32)), "weights": np.zeros((0, 32), int), "current": 0})
+    silent = Layer(**{**vars(layer("out", 32, 10, decay=0)), "reset": ResetRule.SUBTRACT})
+    readout = Layer(**{**vars(current), "name": "li", "weights": np.ones((10, 32), int)})
+    summing = Layer(**{**vars(readout), "name": "sum", "weights": np.ones((32, 32), int),
+                       "decay": np.full(32, 256)})
+    made = Program(**{**vars(program), "layers": (current, fed, silent, readout)})
+    assert report.network_block(made)["layers"] == [
+        {"inputs": 64, "neurons": 32, "neuron_model": "CubaLIF"},
+        {"inputs": 32, "neurons": 10, "neuron_model": "Threshold"},
+        {"inputs": 10, "neurons": 32, "neuron_model": "LI"}]
+    slow = Layer(**{**vars(readout), "name": "cuba", "weights": np.zeros((0, 32), int),
+                    "current": 0})
+    for last, name in ((summing, "I"), (slow, "CubaLI")):
+        layers = (current, last) if last is slow else (current, fed, last)
+        built = Program(**{**vars(program), "layers": layers})
+        assert report.network_block(built)["layers"][-1]["neuron_model"] == name
+
+
+def test_copied_sources_are_inputs_once(program):
+    source = Source(layer=INPUT, units=64)
+    twice = Layer(**{**vars(layer("fc1", 128, 32)), "sources": (source, source)})
+    block = report.network_block(Program(**{**vars(program),
+                                            "layers": (twice, program.layers[1])}))
+    assert block["layers"][0]["inputs"] == 64
+    assert block["synapses"] == block["parameters"] == 128 * 32 + 32 * 10
+
+
+def test_losses_are_drawn_and_the_first_disagreement_told(built, program):
+    first = {"sample": 3, "timestep": 5, "layer": "fc2", "neuron": 7, "float_spike": 1,
+             "integer_spike": 0, "float_membrane": 0.25, "float_theta": 1.0,
+             "integer_membrane": 120, "integer_theta": 127}
+    losses = [{"name": name, "scale": "layer", "spike_agreement": 0.99, "jaccard": 0.9,
+               "first": None} for name in ("fc1", "fc2")]
+    page = report.render_html(built, program, None, target="icebreaker", calibration={
+        "samples": 10, "layers": losses, "first_disagreement": first})
+    assert ("Sample 3, timestep 5, layer fc2, neuron 7: only the float network fires; membranes "
+            "after it 0.25 (threshold 1) and 120 (threshold 127)") in page
+    assert page.count("data:image/svg+xml;base64,") == 1 and "NeuroBench" not in page
+
+
+def test_the_page_has_neurobench(program):
+    block = {"samples": 3, "synaptic_operations": {"Effective_ACs": 1234.5, "Dense": 99999}}
+    made = report.build_report(program, quantisation=QUANTISATION, golden=GOLDEN, verify=None,
+                               synth=None, neurobench=block)
+    assert made["neurobench"] == block
+    page = report.render_html(made, program, None, target="icebreaker")
+    assert "<h2>NeuroBench</h2>" in page and "99,999" in page
+
+
+def test_an_exploration_is_a_line_per_width():
+    entry = {"weight_bits": 4, "accuracy": None, "agreement": 0.995, "jaccard": 0.91,
+             "memory_bits": 4096, "cycles_per_sample": None, "fits": False}
+    rows = report.result_rows({"widths": [entry, entry | {
+        "weight_bits": 8, "accuracy": 0.98, "cycles_per_sample": 1234.0, "fits": True}],
+        "chosen": None})
+    assert rows == [
+        ("4 bit", "agreement 99.50 %, Jaccard 0.9100, 4,096 bit of weights, cycles not predicted, "
+                  "does not fit"),
+        ("8 bit", "accuracy 98.00 %, Jaccard 0.9100, 4,096 bit of weights, "
+                  "1,234 cycles per sample, fits"),
+        ("chosen", "none keeps enough")]
 
 
 def test_used_biases_are_parameters(program):

@@ -8,7 +8,7 @@ import pytest
 from lamina.flows.frontend.compile import CompileOptions, check_fit, compile_network
 from lamina.models.config import HardwareConfig, ResetRule
 from lamina.models.network import run
-from lamina.models.placement import misfits
+from lamina.models.placement import grown, misfits
 
 CONFIG = HardwareConfig(weight_words=64, axons=16, groups=2)
 EXAMPLES = pathlib.Path(__file__).parents[3] / "examples"
@@ -112,3 +112,31 @@ def test_digits_reach_the_bars(bits, agreement, jaccard):
     assert table.integer_accuracy >= 0.95
     spikes = made.data.encoded(made.program, 0, 20)
     assert run(made.program, spikes, made.tiers, plain=True).wraps == 0
+
+
+@pytest.fixture
+def recurrent_net(write_nir, lif):
+    """File of a 6-8 network whose neurons hear each other, some weights far above theta."""
+    rng = np.random.default_rng(11)
+    weights = rng.normal(0.1, 0.5, (8, 6))
+    weights[:, ::2] *= 25
+    return write_nir(
+        {"input": nir.Input(np.array([6])), "fc": nir.Linear(weights), "lif": lif(8),
+         "w_rec": nir.Linear(rng.normal(0, 0.5, (8, 8))), "output": nir.Output(np.array([8]))},
+        edges=[("input", "fc"), ("fc", "lif"), ("lif", "w_rec"), ("w_rec", "lif"),
+               ("lif", "output")])
+
+
+def test_copies_are_taken_as_far_as_they_fit(recurrent_net):
+    free = compile_network(recurrent_net, CompileOptions())
+    copies = len(free.program.layers[0].sources) // 2
+    assert copies in (2, 4, 8, 16) and free.calibration.layers[0].integer_spikes > 100
+    assert free.calibration.layers[0].scale.endswith(f", {copies} copies")
+    most = {"layers": 64, "weight_words": 1024, "axons": 512, "groups": 8, "mask_rows": 64,
+            "state_bits": 24, "acc_bits": 32, "decay_bits": 14}
+    wide = compile_network(recurrent_net, CompileOptions(), CONFIG, most=most)
+    assert len(wide.program.layers[0].sources) == 2 * copies
+    narrow = compile_network(recurrent_net, CompileOptions(), CONFIG, most=most | {"layers": 2})
+    assert len(narrow.program.layers[0].sources) == 2
+    assert misfits(narrow.program, grown(narrow.program, CONFIG, most | {"layers": 2})) == []
+    assert wide.calibration.layers[0].jaccard > narrow.calibration.layers[0].jaccard
