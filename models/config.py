@@ -204,7 +204,8 @@ class HardwareConfig:
     lanes : int
         Accumulator datapaths, a power of two, 4..128.
     tiers : tuple of int
-        Bits of a weight in each stacked bank, most significant slice first; 1..8 tiers, sum 2..16.
+        Bits of a weight in each stacked bank, most significant slice first; 1..8 tiers, sum 1..16.
+        A single bit holds a weight of -1 (0) or +1 (1).
     bank : str
         ``inferred``, ``spram`` (``lanes * bits`` must be 16 in every tier) or ``behavioural``.
     weight_words : int
@@ -301,7 +302,7 @@ class HardwareConfig:
         check_int("number of tiers", len(self.tiers), 1, 8)
         for bits in self.tiers:
             check_int("bits of a tier", bits, 1, 16)
-        check_int("sum of tiers", sum(self.tiers), 2, 16)
+        check_int("sum of tiers", sum(self.tiers), 1, 16)
         if self.bank == "spram" and any(self.lanes * bits != 16 for bits in self.tiers):
             raise ValueError("tiers must hold lanes * bits = 16 bits each in SPRAM banks, "
                              f"not {self.tiers} with {self.lanes} lanes")
@@ -313,6 +314,16 @@ class HardwareConfig:
     def weight_bits(self) -> int:
         """Stored bits of a weight."""
         return sum(self.tiers)
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether a weight is one bit, 0 for -1 and 1 for +1."""
+        return self.weight_bits == 1
+
+    @property
+    def code_bits(self) -> int:
+        """Width of a weight as the lanes add it, in two's complement."""
+        return max(2, self.weight_bits)
 
     @property
     def neurons(self) -> int:

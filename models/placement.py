@@ -377,7 +377,7 @@ def misfits(program: Program, config: HardwareConfig) -> list[str]:
         ("neuron groups", placement.rows, config.groups),
         ("rows of former spikes", placement.mask_rows, config.mask_rows),
         ("layer descriptors", len(placement.entries), config.layers),
-        ("weight bits", program.stored_bits if sum(config.tiers) > 1 else program.weight_bits,
+        ("weight bits", program.weight_bits if config.is_binary else program.stored_bits,
          config.weight_bits),
         ("membrane bits", program.state_bits, config.state_bits),
         ("accumulator bits", program.acc_bits, config.acc_bits),

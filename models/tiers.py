@@ -15,6 +15,8 @@ TIER_FILLS = ("zero", "mid")
 def slice_weights(codes: np.ndarray, tiers: tuple[int, ...]) -> list[np.ndarray]:
     """Cut signed `codes` into one slice per tier, most significant first.
 
+    A single tier of one bit holds -1 as 0 and +1 as 1.
+
     Parameters
     ----------
     codes : int array
@@ -33,6 +35,8 @@ def slice_weights(codes: np.ndarray, tiers: tuple[int, ...]) -> list[np.ndarray]
         If a code needs more than ``sum(tiers)`` bits.
     """
     codes = np.asarray(codes, dtype=np.int64)
+    if sum(tiers) == 1:
+        return [_signs(codes)]
     half = 1 << (sum(tiers) - 1)
     beyond = codes[(codes < -half) | (codes >= half)]
     if beyond.size:
@@ -45,11 +49,21 @@ def slice_weights(codes: np.ndarray, tiers: tuple[int, ...]) -> list[np.ndarray]
     return slices
 
 
+def _signs(codes: np.ndarray) -> np.ndarray:
+    """1 for +1 and 0 for -1; zeros of padding read as -1, in lanes that do not add."""
+    beyond = codes[~np.isin(codes, (-1, 1))]
+    if beyond.size:
+        raise ValueError(f"weights must be -1 or +1 for tiers (1,), not {beyond.flat[0]}")
+    return (codes + 1) // 2
+
+
 def join_slices(slices: list[np.ndarray], tiers: tuple[int, ...]) -> np.ndarray:
     """Inverse of :func:`slice_weights`: signed int64 codes [LSB] from unsigned slices."""
     word = np.zeros_like(np.asarray(slices[0], dtype=np.int64))
     for bits, part in zip(tiers, slices, strict=True):
         word = (word << bits) | part
+    if sum(tiers) == 1:
+        return 2 * word - 1
     half = 1 << (sum(tiers) - 1)
     return (word ^ half) - half
 

@@ -100,7 +100,7 @@ class Lanes(wiring.Component):
 
     Members
     -------
-    weights : In(array of signed(weight_bits))
+    weights : In(array of signed(code_bits))
     add : In(1)
         Accumulate ``weights`` in the enabled lanes.
     first : In(1)
@@ -137,7 +137,7 @@ class Lanes(wiring.Component):
     def __init__(self, config: HardwareConfig):
         self._config = config
         super().__init__({
-            "weights": In(data.ArrayLayout(signed(config.weight_bits), config.lanes)),
+            "weights": In(data.ArrayLayout(signed(config.code_bits), config.lanes)),
             "add": In(1),
             "first": In(1),
             "enabled": In(config.lanes),

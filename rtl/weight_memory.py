@@ -90,7 +90,7 @@ class WeightMemory(wiring.Component):
         Bit k: tier k (0 most significant) is not accessed. Stable from an access to its weights.
     fill_mid : In(1)
         Fill of gated tiers: 10..0 rather than 0.
-    weights : Out(array of signed(weight_bits))
+    weights : Out(array of signed(code_bits))
         Zero in cycles that follow no access.
     accesses : Out(tiers)
         Bit k: tier k was read for the lanes in this cycle.
@@ -112,7 +112,7 @@ class WeightMemory(wiring.Component):
             "address": In((config.weight_words - 1).bit_length()),
             "gated": In(tiers),
             "fill_mid": In(1),
-            "weights": Out(data.ArrayLayout(signed(config.weight_bits), config.lanes)),
+            "weights": Out(data.ArrayLayout(signed(config.code_bits), config.lanes)),
             "accesses": Out(tiers),
             "host_read": In(tiers),
             "host_write": In(tiers),
@@ -145,12 +145,15 @@ class WeightMemory(wiring.Component):
             highest = self.gated[tier] & (~self.gated[tier - 1] if tier else 1)
             fill = Cat(Const(0, bits - 1), highest & self.fill_mid) if bits > 1 else (
                 highest & self.fill_mid)
-            slices.append([Mux(self.gated[tier], fill, bank.o.word_select(lane, bits))
-                           for lane in range(config.lanes)])
+            stored = [bank.o.word_select(lane, bits) for lane in range(config.lanes)]
+            slices.append(stored if config.is_binary
+                          else [Mux(self.gated[tier], fill, part) for part in stored])
             host_word = host_word | Mux(host_tier[tier], bank.o, 0)
         m.d.comb += self.host_o.eq(host_word)
         for lane in range(config.lanes):
             code = Cat(*[slices[tier][lane] for tier in reversed(range(len(config.tiers)))])
+            if config.is_binary:
+                code = Cat(Const(1, 1), ~slices[0][lane])
             m.d.sync += self.weights[lane].eq(Mux(accessed, code.as_signed(), 0))
         return m
 

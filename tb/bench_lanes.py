@@ -166,7 +166,7 @@ class Datapath:
 
     def _idle(self) -> dict[str, int]:
         """Inputs of a cycle in which nothing is asked for."""
-        return {"weights": self._noise(LANES * CONFIG.weight_bits),
+        return {"weights": self._noise(LANES * CONFIG.code_bits),
                 "enabled": self._noise(LANES), "word": self._noise(LANES * CONFIG.slot_bits),
                 "rule": int(self.rng.integers(4)), "spiked": self._noise(LANES),
                 "finishing": self._noise(LANES), **{name: self._noise(1) for name in SWITCHES}}
@@ -178,7 +178,7 @@ class Datapath:
             rows = group.weights if len(group.weights) else np.zeros((1, LANES), dtype=np.int64)
             for row, cycle in zip(rows.tolist(), when.adds, strict=True):
                 cycles[cycle] |= {
-                    "weights": join_lanes(row, CONFIG.weight_bits), "enabled": group.mask,
+                    "weights": join_lanes(row, CONFIG.code_bits), "enabled": group.mask,
                     "first": int(cycle == when.adds[0]), "add": int(len(group.weights) > 0)}
             switches = {name: int(getattr(group, name)) for name in SWITCHES}
             cycles[when.adds[0]] |= {
@@ -278,7 +278,7 @@ def random_group(rng: np.random.Generator, rule: ResetRule, spikes: int) -> Grou
     options = random_options(rng, rule)
     subtractive, silent = options.get("subtractive"), options.get("silent")
     least = 1 if rule in LATE_RULES else LOW
-    low, high = bounds(CONFIG.weight_bits)
+    low, high = bounds(CONFIG.code_bits)
     group = Group(
         rule=rule, v=operand(LOW, HIGH), decay=operand(0, HIGH if subtractive else FULL_DECAY),
         bias=operand(LOW, HIGH), theta=vector(0) if silent else operand(least, HIGH),
@@ -347,7 +347,7 @@ async def leak_rounds_towards_minus_infinity(dut):
 async def idle_lanes_do_not_add(dut):
     """A lane that is not enabled keeps its sum; one that is not finishing does not spike."""
     datapath = await started(dut)
-    low, high = bounds(CONFIG.weight_bits)
+    low, high = bounds(CONFIG.code_bits)
     first = plain_group(ResetRule.SUBTRACT, v=vector(7), weights=np.full((2, LANES), high),
                         theta=vector(HIGH))
     second = plain_group(ResetRule.SUBTRACT, v=vector(1), weights=np.full((3, LANES), low),

@@ -28,7 +28,7 @@ class Weights:
         self.rng = np.random.default_rng(cocotb.RANDOM_SEED)
         inner = self.rng.choice(np.arange(1, CONFIG.weight_words - 1), 12, replace=False)
         self.addresses = [0, CONFIG.weight_words - 1, *inner.tolist()]
-        half = 1 << (CONFIG.weight_bits - 1)
+        half = 1 << (CONFIG.code_bits - 1)
         self.codes = self.rng.integers(-half, half, (len(self.addresses), LANES))
         self.codes[0] = np.resize([-half, half - 1, -1, 0, 1], LANES)
 
@@ -81,7 +81,7 @@ class Weights:
             assert self.ports.read("accesses") == reading
             pipeline.append(place)
             due = pipeline.pop(0)
-            got = split_lanes(self.ports.read("weights"), CONFIG.weight_bits, LANES)
+            got = split_lanes(self.ports.read("weights"), CONFIG.code_bits, LANES)
             assert got == ([0] * LANES if due is None else seen[due]), f"{gated} gated, {fill}"
 
 
@@ -105,7 +105,7 @@ async def host_reads_what_it_wrote(dut):
         await weights.ports.cycle(address=0, host_write=1 << changed, host_i=inverted)
         below = sum(CONFIG.tiers[changed + 1:])
         weights.codes[0] ^= ((1 << CONFIG.tiers[changed]) - 1) << below
-        half = 1 << (CONFIG.weight_bits - 1)
+        half = 1 << (CONFIG.code_bits - 1)
         weights.codes[0] = ((weights.codes[0] + half) & (2 * half - 1)) - half
 
 

@@ -95,6 +95,8 @@ class _Drawer:
         return fields | {"r": small[1]}
 
     def weights(self, axons: int, columns: int, bits: int) -> np.ndarray:
+        if bits == 1:
+            return self.rng.choice((-1, 1), (axons, columns))
         half = 1 << (bits - 1)
         return self.rng.integers(-half, half, (axons, columns))
 

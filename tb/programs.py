@@ -88,7 +88,8 @@ def random_program(rng: np.random.Generator, config: HardwareConfig, *,
     while True:
         sizes = _random_sizes(rng, config)
         gateable = len(config.tiers) - 1
-        widths = [bits for bits in (1, 2, 3, 4, 8, 16) if max(2, bits) <= config.weight_bits]
+        widths = [bits for bits in (1, 2, 3, 4, 8, 16)
+                  if max(2, bits) <= config.weight_bits] or [1]
         weight_bits = int(rng.choice(widths))
         gated = int(rng.integers(2)) if gateable > 1 else 0
         layers = tuple(_random_model(rng, _random_layer(

@@ -12,6 +12,7 @@ CONFIGS = {
     "sources": SMALL | {"features": ("sources",)},
     "neurons": SMALL | {"features": tuple(sorted(set(FEATURES) - {"windows"}))},
     "windows": SMALL | {"features": ("sources", "windows")},
+    "binary": SMALL | {"tiers": (1,), "features": ("sources", "windows")},
     "everything": SMALL | {"lanes": 8, "tiers": (4, 3, 1), "features": FEATURES},
 }
 

@@ -16,8 +16,7 @@ from lamina.models.config import HardwareConfig, ResetRule
     ({"tiers": [4, 4]}, TypeError, "tiers must be a tuple, not [4, 4]"),
     ({"tiers": ()}, ValueError, "number of tiers must be in 1..8, not 0"),
     ({"tiers": (0, 4)}, ValueError, "bits of a tier must be in 1..16, not 0"),
-    ({"tiers": (1,)}, ValueError, "sum of tiers must be in 2..16, not 1"),
-    ({"tiers": (9, 8)}, ValueError, "sum of tiers must be in 2..16, not 17"),
+    ({"tiers": (9, 8)}, ValueError, "sum of tiers must be in 1..16, not 17"),
     ({"bank": "flash"}, ValueError,
      "bank must be one of inferred, spram, behavioural, not 'flash'"),
     ({"bank": "spram", "lanes": 4}, ValueError, "tiers must hold lanes * bits = 16 bits each in "
