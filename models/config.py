@@ -16,6 +16,7 @@ __all__ = [
     "MAX_PAYLOAD_BYTES",
     "PROTOCOL_VERSION",
     "SPRAM_WORDS",
+    "AerConfig",
     "Counter",
     "DescriptorField",
     "EntryKind",
@@ -363,3 +364,67 @@ class HardwareConfig:
         fields["tiers"] = tuple(fields["tiers"])
         fields["features"] = tuple(fields.get("features", ()))
         return cls(**fields)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AerConfig:
+    """Address-event representation of one sensor.
+
+    Parameters
+    ----------
+    address_bits : int
+        Width of the address bus, 1..24.
+    x_low, x_bits, y_low, y_bits, polarity_low : int
+        Lowest bit and width of the coordinates, the bit of the polarity; within the address.
+    columns, rows, polarities : int
+        Sensor size; 1 or 2 polarities (1: the bit is not looked at). Events outside are dropped.
+    x_step, y_step, polarity_step : int
+        Axon of an event: ``x * x_step + y * y_step + polarity * polarity_step``; 0 stands for the
+        C order of (polarity, row, column).
+    timesteps : int
+        Ticks after which a CLEAR follows by itself; 0: never.
+    active_low : bool
+        Whether request and acknowledge are asserted low at the pins.
+    """
+
+    address_bits: int = 13
+    x_low: int = 0
+    x_bits: int = 6
+    y_low: int = 6
+    y_bits: int = 6
+    polarity_low: int = 12
+    columns: int = 34
+    rows: int = 34
+    polarities: int = 2
+    x_step: int = 0
+    y_step: int = 0
+    polarity_step: int = 0
+    timesteps: int = 0
+    active_low: bool = False
+
+    def __post_init__(self):
+        check_int("address_bits", self.address_bits, 1, 24)
+        for name in ("x", "y"):
+            low, bits = getattr(self, f"{name}_low"), getattr(self, f"{name}_bits")
+            check_int(f"{name}_bits", bits, 1, 14)
+            check_int(f"{name}_low", low, 0, self.address_bits - bits)
+        check_int("polarity_low", self.polarity_low, 0, self.address_bits - 1)
+        check_int("columns", self.columns, 1, 1 << self.x_bits)
+        check_int("rows", self.rows, 1, 1 << self.y_bits)
+        check_int("polarities", self.polarities, 1, 2)
+        check_int("timesteps", self.timesteps, 0, 65535)
+        for name in ("x_step", "y_step", "polarity_step"):
+            check_int(name, getattr(self, name), 0, 1 << 14)
+
+    @property
+    def steps(self) -> tuple[int, int, int]:
+        """Axons per column, row and polarity."""
+        if self.x_step or self.y_step or self.polarity_step:
+            return self.x_step, self.y_step, self.polarity_step
+        return 1, self.columns, self.columns * self.rows
+
+    @property
+    def axons(self) -> int:
+        """Axons from 0 that events can reach."""
+        x, y, polarity = self.steps
+        return ((self.columns - 1) * x + (self.rows - 1) * y + (self.polarities - 1) * polarity) + 1
