@@ -58,16 +58,21 @@ class CorePort:
     config : HardwareConfig
     seed : int
         Of the stalls; there are none before :meth:`stall` is called.
+    events : bool
+        Whether the events come from here; otherwise something else feeds the core.
     """
 
-    def __init__(self, dut: SimHandleBase, config: HardwareConfig, *, seed: int):
+    def __init__(self, dut: SimHandleBase, config: HardwareConfig, *, seed: int,
+                 events: bool = True):
         self.dut, self.config = dut, config
-        self.events = StreamDriver(dut, "events", event_fields(config), seed=seed)
+        self.events = StreamDriver(dut, "events", event_fields(config), seed=seed) \
+            if events else None
         self.output = StreamMonitor(dut, "output", output_fields(config), seed=seed + 1)
         self._request = StreamDriver(dut, "request", request_fields(), seed=seed + 2)
         self._response = StreamMonitor(dut, "response", seed=seed + 3)
         self._lines = np.zeros(0, dtype=np.int64)
-        self._streams = (self.events, self.output, self._request, self._response)
+        self._streams = tuple(stream for stream in (
+            self.events, self.output, self._request, self._response) if stream is not None)
 
     def stall(self, probability: float) -> None:
         """Set the stall probability of all streams, 0..1."""
