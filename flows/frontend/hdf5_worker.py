@@ -15,7 +15,8 @@ from nir.serialization import hdf2dict
 
 __all__ = ["read_tree"]
 
-TIME_LIMIT_SECONDS = 60.0
+TIME_LIMIT_SECONDS = 10.0
+_SLOWEST_BYTES_PER_SECOND = 4 << 20
 _LARGEST_ARRAY_BYTES = 1 << 32
 _BEST_COMPRESSION = 1100  # deflate reaches 1032
 _LENGTH_BYTES = 8
@@ -31,7 +32,8 @@ class _Worker:
 
     def ask(self, path: pathlib.Path) -> bytes | None:
         """The pickled answer; None if the child crashed or had to be stopped."""
-        timer = threading.Timer(TIME_LIMIT_SECONDS, self._process.kill)
+        seconds = TIME_LIMIT_SECONDS + path.stat().st_size / _SLOWEST_BYTES_PER_SECOND
+        timer = threading.Timer(seconds, self._process.kill)
         timer.start()
         try:
             self._process.stdin.write(pickle.dumps(str(path.resolve())))
@@ -94,8 +96,8 @@ def read_tree(path: pathlib.Path, group: str) -> dict | None:
     Raises
     ------
     ValueError
-        With the reason if the HDF5 library fails, crashes or takes over 60 s, or if an array
-        claims to be larger than the file can hold.
+        With the reason if the HDF5 library fails, crashes or takes over 10 s and a quarter of a
+        second for each MiB, or if an array claims to be larger than the file can hold.
     """
     worker = _take()
     answer = worker.ask(path)
