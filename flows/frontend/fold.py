@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from lamina.flows.errors import UserError
-from lamina.flows.frontend.linear_map import LinearMap, MapError, convolve, extents
+from lamina.flows.frontend.linear_map import LinearMap, convolve, extents
 from lamina.flows.frontend.nir_file import NEURONS, Graph, Node
 from lamina.models.source import Window
 
@@ -64,7 +64,7 @@ class Drive:
         """The drive behind a node that applies `change` to each map."""
         try:
             terms = tuple(dataclasses.replace(term, map=change(term.map)) for term in self.terms)
-        except MapError as error:
+        except ValueError as error:
             raise node.refuse(f"{node.kind} {error}") from None
         return dataclasses.replace(self, terms=terms, shape=terms[0].map.shape,
                                    nodes=(*self.nodes, node.path))

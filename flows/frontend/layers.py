@@ -7,7 +7,7 @@ import numpy as np
 from lamina.flows.frontend.discretise import Discretisation
 from lamina.flows.frontend.float_network import FloatLayer
 from lamina.flows.frontend.fold import Drive, Term
-from lamina.flows.frontend.linear_map import LinearMap, MapError
+from lamina.flows.frontend.linear_map import LinearMap
 from lamina.flows.frontend.neurons import NeuronNode
 from lamina.flows.frontend.ordering import Outline, total_inputs
 from lamina.models.config import ResetRule
@@ -102,7 +102,7 @@ def _weights(plan: Outline, path: str, neuron: NeuronNode, step: Discretisation,
         for term in sorted(drive.terms, key=lambda term: term.source):
             source, block = _part(plan, path, term, shape, step, numbers, firsts)
             parts[source] = parts[source] + block if source in parts else block
-    except MapError as error:
+    except ValueError as error:
         raise node.refuse(str(error)) from None
     return np.concatenate(list(parts.values())), tuple(parts), shape
 

@@ -9,14 +9,10 @@ import numpy as np
 from lamina.models.drive import window_taps
 from lamina.models.source import Window
 
-__all__ = ["MAX_MATRIX", "LinearMap", "MapError", "convolve", "extents"]
+__all__ = ["MAX_MATRIX", "LinearMap", "convolve", "extents"]
 
 MAX_MATRIX = 1 << 24
 """Entries of a matrix that a map may be written out to."""
-
-
-class MapError(ValueError):
-    """A map that cannot be folded; the message says what the rule is."""
 
 
 def extents(size: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int],
@@ -94,8 +90,8 @@ class LinearMap:
         if self.matrix is not None:
             return self.matrix
         if self.outputs * self.units > MAX_MATRIX:
-            raise MapError(f"a map of {self.units} x {self.outputs} values is too large to be "
-                           f"written out, the most is {MAX_MATRIX} weights")
+            raise ValueError(f"a map of {self.units} x {self.outputs} values is too large to be "
+                             f"written out, the most is {MAX_MATRIX} weights")
         basis = np.eye(self.units)
         if self.window is None:
             return basis
@@ -140,18 +136,24 @@ class LinearMap:
         shape = (len(kernel), *positions)
         window = Window(shape=self._map_shape(), kernel=kernel.shape[2:], stride=stride,
                         padding=padding, dilation=dilation)
-        if self.matrix is None and self.kernel is None and self.gain == 1:
+        if self.kernel is not None or self.matrix is not None or not self._keeps_its_map:
+            return self._written_out(kernel, window, positions)
+        if self.gain == 1:
             if self.window is not None:
                 window = dataclasses.replace(window, shape=self.window.shape,
                                              pool=self.window.pool)
             return LinearMap(shape=shape, units=self.units, kernel=kernel, window=window,
                              positions=positions)
-        if self.kernel is None and self.window is not None:
-            return dataclasses.replace(self, gain=1.0).convolved(
-                kernel * self.gain, stride, padding, dilation, positions)
+        return dataclasses.replace(self, gain=1.0).convolved(
+            kernel * self.gain, stride, padding, dilation, positions)
+
+    def _written_out(self, kernel: np.ndarray, window: Window, positions: tuple[int, int]
+                     ) -> LinearMap:
+        """Followed by a convolution that no window of the source can hold."""
+        shape = (len(kernel), *positions)
         if shape[0] * positions[0] * positions[1] * self.units > MAX_MATRIX:
-            raise MapError("a convolution of a convolution without neurons between them is too "
-                           f"large to be written out, the most is {MAX_MATRIX} weights")
+            raise ValueError("a convolution that no window over a source can hold is too large to "
+                             f"be written out, the most is {MAX_MATRIX} weights")
         columns = convolve(self.dense().T, kernel, window, positions)
         return LinearMap(shape=shape, units=self.units, matrix=columns.reshape(self.units, -1).T)
 
@@ -164,7 +166,7 @@ class LinearMap:
             return LinearMap(shape=shape, units=self.units, gain=gain, positions=positions,
                              window=Window(shape=(channels, rows, columns), kernel=(1, 1),
                                            pool=pool))
-        if self.kernel is not None and self.window.dilation == (1, 1):
+        if self.kernel is not None and self.window.dilation == (1, 1) and self._keeps_its_map:
             return self._summed(pool, gain, shape)
         ones = np.eye(channels)[:, :, None, None] * np.full(pool, gain)
         return self.convolved(ones, pool, (0, 0), (1, 1), positions)
@@ -183,9 +185,14 @@ class LinearMap:
         return dataclasses.replace(self, shape=shape, kernel=kernel, window=window,
                                    positions=shape[1:])
 
+    @property
+    def _keeps_its_map(self) -> bool:
+        """Whether no reshape has changed what lies beside what."""
+        return self.window is None or self._map_shape() == (self.channels, *self.positions)
+
     def _map_shape(self) -> tuple[int, int, int]:
         if len(self.shape) == 3:
             return self.shape
         if len(self.shape) == 2:
             return (self.shape[0], 1, self.shape[1])
-        raise MapError(f"needs values of shape (channels, rows, columns), not {self.shape}")
+        raise ValueError(f"needs values of shape (channels, rows, columns), not {self.shape}")

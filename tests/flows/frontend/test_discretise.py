@@ -104,3 +104,65 @@ def test_contradictions_are_refused(network_of, refused, nodes, metadata, option
     path = network_of(*nodes, metadata=metadata)
     with refused(f"{path}: {message}"):
         read_network(path, **options)
+
+
+TAUS = np.array([4e-3, 2e-3])
+KEPT = np.exp(-1e-3 / TAUS)
+
+
+@pytest.mark.parametrize(("integrator", "decay", "weight"), [
+    ("euler", 1 - 1e-3 / TAUS, 1e-3 / TAUS), ("exponential", KEPT, 1 - KEPT),
+    ("mixed", KEPT, 1e-3 / TAUS),
+])
+def test_integrators(network_of, integrator, decay, weight):
+    network = read_network(network_of(lif(TAUS, 1.0)), integrator=integrator)
+    np.testing.assert_allclose(network.layers[0].decay, decay)
+    np.testing.assert_allclose(np.diag(network.layers[0].weights), weight)
+    assert network.assumptions["integrator"].lower().startswith(f"{integrator}: v ")
+    assert network.assumptions["integrator"].endswith(", from --integrator")
+
+
+def test_rockpool_gives_dt_and_integrator_away(network_of):
+    network = read_network(network_of(lif(TAUS, TAUS * KEPT / 1e-3)))
+    layer = network.layers[0]
+    np.testing.assert_allclose(layer.decay, KEPT)
+    np.testing.assert_allclose(np.diag(layer.weights), KEPT)
+    assert network.assumptions["dt"] == (
+        "0.001 s, derived: r = tau exp(-dt/tau)/dt, as Rockpool writes it")
+    assert network.assumptions["integrator"].endswith("as Rockpool writes it")
+
+
+def test_a_leaky_rest_becomes_a_bias(network_of):
+    node = lif(4e-3, 1.0)
+    node.v_leak = np.array([0.5, -1.0])
+    np.testing.assert_allclose(read_network(network_of(node)).layers[0].bias, [0.125, -0.25])
+
+
+def cuba(tau_syn, w_in):
+    pair = np.ones(2)
+    return nir.CubaLIF(tau_syn=tau_syn * pair, w_in=w_in * pair, tau_mem=4e-4 * pair,
+                       r=4.0 * pair, v_leak=0 * pair, v_threshold=pair, v_reset=0 * pair)
+
+
+@pytest.mark.parametrize(("node", "options", "message"), [
+    (cuba(2e-4, 1.0), {}, "node n0: the membrane implies dt = 0.0001 s (r = tau/dt with dt = "
+     "0.0001 s, as snnTorch writes it) but tau_syn/w_in is 0.0002 s; say it with --dt SECONDS"),
+    (cuba(2e-4, np.array([1.0, 2.0])), {}, "node n0: the membrane implies dt = 0.0001 s (r = "
+     "tau/dt with dt = 0.0001 s, as snnTorch writes it) but tau_syn/w_in is no constant; say it "
+     "with --dt SECONDS"),
+    (cuba(2e-4, 2.0), {"dt": 3e-4},
+     "node n0: dt must be at most tau_syn, the smallest is 0.0002 s, not 0.0003 s"),
+    (lif(**SNNTORCH), {"refractory": 1},
+     "--refractory 1 goes with --reset value, not subtract-delayed"),
+])
+def test_more_contradictions_are_refused(network_of, refused, node, options, message):
+    path = network_of(node)
+    with refused(f"{path}: {message}"):
+        read_network(path, **options)
+
+
+def test_rest_after_a_reset_is_told(network_of):
+    network = read_network(network_of(lif(5e-3, 1.0)), reset="value", refractory=1)
+    assert network.layers[0].refractory == 1
+    assert network.assumptions["reset"] == (
+        "value, from --reset; a neuron rests for one timestep after a spike")
