@@ -52,22 +52,19 @@ def outline(graph: Graph, cuts: frozenset[tuple[str, str]] = frozenset()) -> Out
     ------
     UserError
         If the graph has no Input or not one Output, an edge between several layers closes a cycle
-        without delay, a layer leads nowhere, or the Output is fed by anything but one layer.
+        without delay, a node leads nowhere, or the Output is fed by anything but one layer.
     """
     folder = Folder(graph, cuts)
     paths = [path for path, node in graph.nodes.items() if node.kind in NEURONS]
     output = _output_layer(graph, folder)
     drives = {path: folder.into(path) for path in paths}
-    _check_reach(graph, paths, drives, output)
+    _check_reach(graph, paths, drives)
     borders = {term.source for drive in drives.values() for term in drive.terms}
     inputs = tuple((path, folder.shape_of(path)) for path in sorted(borders)
                    if graph.nodes[path].kind == "Input")
     if not inputs:
         raise UserError(f"{graph.file}: a network must have an Input node that leads to neurons, "
                         f"it has none")
-    for path, node in graph.nodes.items():
-        if node.kind == "Input" and not graph.before(path) and path not in borders:
-            raise node.refuse("leads to no neurons, every path must end in the Output node")
     return Outline(graph=graph, order=_order(graph, paths, drives, output), names=_names(paths),
                    drives=drives, inputs=inputs)
 
@@ -96,22 +93,23 @@ def _output_layer(graph: Graph, folder: Folder) -> str:
     return source
 
 
-def _check_reach(graph: Graph, paths: list[str], drives: dict[str, Drive], output: str) -> None:
+def _check_reach(graph: Graph, paths: list[str], drives: dict[str, Drive]) -> None:
     for path in paths:
         for term in drives[path].terms:
             source = graph.nodes[term.source]
             if source.kind in ("I", "LI", "CubaLI"):
                 raise source.refuse(f"{source.kind} does not spike and can only end a network, "
                                     f"here it feeds {path}")
-    seen, queue = set(), [output]
+    seen, queue = set(), [path for path, node in graph.nodes.items()
+                          if node.kind == "Output" and not graph.after(path)]
     while queue:
         path = queue.pop()
         if path not in seen:
             seen.add(path)
-            queue += [term.source for term in drives[path].terms if term.source in drives]
-    for path in paths:
+            queue += graph.before(path)
+    for path, node in graph.nodes.items():
         if path not in seen:
-            raise graph.nodes[path].refuse("leads nowhere, every path must end in the Output node")
+            raise node.refuse("leads nowhere, every path must end in the Output node")
 
 
 def _order(graph: Graph, paths: list[str], drives: dict[str, Drive], output: str

@@ -168,7 +168,9 @@ class Reference:
         value = self.delayed(name, node) if kind == "Delay" else getattr(
             self, kind.lower(), self.neuron)(node, self.inbound(name), name)
         self.active.remove(name)
-        if kind in NEURONS or before == self.looped:
+        if kind in NEURONS:
+            self.looped = before
+        if before == self.looped:
             self.done[name] = value
         return value
 

@@ -333,9 +333,12 @@ def test_an_output_in_the_middle_of_a_loop_is_refused(write_nir, lif, refused):
         read_network(path, cuts=("two->one",))
 
 
-def test_a_layer_that_leads_nowhere_is_refused(write_nir, lif, refused):
+def test_a_node_that_leads_nowhere_is_refused(write_nir, lif, refused):
     path = write_nir(graph_case(lif, {"stray": lif(3)}), [*EDGES, ("fc", "stray")])
     with refused(f"{path}: node stray: leads nowhere, every path must end in the Output node"):
+        read_network(path)
+    path = write_nir(graph_case(lif, {"idle": nir.Linear(np.eye(3))}), EDGES)
+    with refused(f"{path}: node idle: leads nowhere, every path must end in the Output node"):
         read_network(path)
 
 
@@ -350,8 +353,7 @@ def test_several_inputs_share_the_axons(write_nir, lif):
 
 def test_idle_ports_are_refused(write_nir, lif, refused):
     path = write_nir(graph_case(lif, {"second": nir.Input(np.array([3]))}), EDGES)
-    with refused(f"{path}: node second: leads to no neurons, every path must end in the Output "
-                 f"node"):
+    with refused(f"{path}: node second: leads nowhere, every path must end in the Output node"):
         read_network(path)
     path = write_nir(graph_case(lif, {"second": nir.Output(np.array([3]))}), EDGES)
     with refused(f"{path}: a network must have one Output node, not 2 (output, second)"):
