@@ -35,6 +35,7 @@ _COMMANDS = {
     "synth": "synthesise, place and route, and pack a bitstream",
     "report": "collect report.json and report.html",
     "train": "train a network for the hardware (needs the extra train)",
+    "convert": "a ReLU network to spiking neurons (needs the extra train and onnx)",
     "check": "judge a network without building it: a verdict per node",
     "doctor": "which tools were found, and how to get the others",
 }
@@ -95,7 +96,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return _doctor(arguments.json)
     if arguments.command == "check":
         return _check(arguments)
-    if arguments.command == "train":
+    if arguments.command in ("train", "convert"):
         return _train(arguments)
     if arguments.scheduler is not None:
         raise UserError("--scheduler is not supported yet: all work runs on this machine")
@@ -138,7 +139,8 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    result = importlib.import_module("lamina.flows.training.command").main(arguments)
+    commands = importlib.import_module("lamina.flows.training.command")
+    result = (commands.main if arguments.command == "train" else commands.convert)(arguments)
     if arguments.json:
         print(json.dumps(result, indent=1, sort_keys=True))
     else:
@@ -211,8 +213,9 @@ def _parser() -> argparse.ArgumentParser:
     for name, purpose in _COMMANDS.items():
         command = commands.add_parser(name, help=purpose, description=purpose.capitalize() + ".",
                                       allow_abbrev=False)
-        if name == "train":
-            importlib.import_module("lamina.flows.training.options").add_options(command)
+        if name in ("train", "convert"):
+            options = importlib.import_module("lamina.flows.training.options")
+            (options.add_options if name == "train" else options.add_convert_options)(command)
         elif name != "doctor":
             _add_options(command)
         command.add_argument("--json", action="store_true",

@@ -10,7 +10,7 @@ import numpy as np
 
 from lamina.flows.training.model import SpikingLayer, SpikingNetwork, codes
 
-__all__ = ["export"]
+__all__ = ["export", "write_graph"]
 
 _DT = 1e-4
 
@@ -86,6 +86,12 @@ def export(network: SpikingNetwork, path: pathlib.Path, *, encoder: str) -> None
                 "lamina_timesteps": recipe.timesteps, "lamina_encoder": encoder,
                 "lamina_gain": 1.0, "lamina_seed": 0, "lamina_decoding": "count",
                 "lamina_strict": False}
+    write_graph(path, nodes, edges, metadata)
+
+
+def write_graph(path: pathlib.Path, nodes: dict, edges: list[tuple[str, str]],
+                metadata: dict) -> None:
+    """Write a NIR file by rename; the same graph gives the same bytes."""
     graph = nir.NIRGraph(nodes=nodes, edges=sorted(edges), metadata=metadata, type_check=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import pathlib
 
-__all__ = ["add_options"]
+__all__ = ["add_convert_options", "add_options"]
 
 
 def _numbers(kind: type):
@@ -47,3 +47,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--no-resume", action="store_true", help="begin anew although there is a checkpoint")
     add("--bins", type=int, metavar="N", help="frames of a recording (default: --timesteps)")
     add("--counts", choices=("clip", "refuse"), help="events above one per frame (default clip)")
+
+
+def add_convert_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``lamina convert`` on `parser`."""
+    add = parser.add_argument
+    add("ann", metavar="ANN.onnx", type=pathlib.Path, help="a feed-forward ReLU network")
+    add("--data", required=True, help="images to balance thresholds with: their training split")
+    add("-o", "--out", metavar="NET.nir", type=pathlib.Path, required=True)
+    add("--timesteps", type=int, default=32, metavar="T", help="per sample (default 32)")
+    add("--percentile", type=float, default=99.9, metavar="P",
+        help="activations above it saturate (default 99.9)")
+    add("--encoder", choices=("rate", "bernoulli"), default="rate")
+    add("--samples", type=int, default=1000, metavar="N", help="images to balance with")

@@ -24,15 +24,16 @@ class WeightGrid:
     ----------
     low, high : int
         Of the codes; -1 and 1 without 0 at one bit.
-    levels : int
-        Grid steps per threshold: a weight is ``code / levels``.
+    levels : float
+        Grid steps per threshold: a weight is ``code / levels``. Never a dyadic number, so that no
+        membrane ties with the threshold.
     bits : int
         Of a code in memory.
     """
 
     low: int
     high: int
-    levels: int
+    levels: float
     bits: int
 
 
@@ -130,4 +131,4 @@ class Recipe:
         bits = self.bits
         high = max(1, (1 << (bits - 1)) - 1)
         reach = min(1.0, _REACH[bits] / math.sqrt(fan_in)) if bits in _REACH else _WIDEST
-        return WeightGrid(low=-high, high=high, levels=max(1, round(high / reach)), bits=bits)
+        return WeightGrid(low=-high, high=high, levels=max(1, round(high / reach)) + 0.3, bits=bits)
