@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lamina.flows.check import check_network
 from lamina.flows.errors import UserError
 from lamina.flows.frontend.float_network import run_float
 from lamina.flows.frontend.nir_reader import read_network, read_outline
@@ -409,6 +410,14 @@ def is_comparable(network):
             and network.layers[-1].spiking and max(map(spread, network.layers)) < 20)
 
 
+def refusal(path):
+    """What ``lamina check`` says against a file."""
+    try:
+        return check_network(path).refusal
+    except UserError as error:
+        return str(error)
+
+
 def examine(path, tally):
     """Read a mutant and judge what came of it."""
     start = time.monotonic()
@@ -416,6 +425,7 @@ def examine(path, tally):
         network = read_network(path)
     except UserError as error:
         assert "\n" not in str(error) and path.name in str(error)
+        assert refusal(path) == str(error)
         tally["refused"] += 1
     else:
         tally["accepted"] += 1
