@@ -49,29 +49,29 @@ MODEL_MUTANTS = {
 }
 MUTANTS = {
     "threshold in unused lanes": (
-        sequencer, "self.finishing.eq(Mux(threshold | final[5],", "self.finishing.eq(Mux(0,"),
+        sequencer, "self.finishing.eq(Mux(threshold | final[2 + last],",
+        "self.finishing.eq(Mux(0,"),
     "no place asked for": (
         sequencer, "complete & (spacing == 0) & (self.free | ~reporting)",
         "complete & (spacing == 0)"),
     "groups too close": (sequencer, "spacing.eq(len(self._slots) - 1)", "spacing.eq(0)"),
     "weight base stays": (sequencer, "base.eq(base + job.axons)", "base.eq(base)"),
     "delayed order for all rules": (
-        sequencer, "delayed = job.rule == ResetRule.SUBTRACT_DELAYED", "delayed = job.rule != 3"),
+        sequencer, "late = job.rule == ResetRule.SUBTRACT_DELAYED", "late = job.rule != 3"),
     "scan one word less": (
         scheduler, "(self.job.axons + (config.lanes - 1)) >> lane_bits",
         "self.job.axons >> lane_bits"),
     "membranes survive a CLEAR": (
-        scheduler, "m.d.comb += [self.clearing.eq(1),", "m.d.comb += [self.clearing.eq(0),"),
-    "CLEAR does not wait": (
-        scheduler, "self.closed & self.clear & ~self.job_valid & self.drained",
-        "self.closed & self.clear & ~self.job_valid"),
-    "one spike list": (scheduler, "self.job.tag.eq(~self.job.tag)", "self.job.tag.eq(0)"),
+        core, "inside = scheduler.clear_row < config.groups", "inside = scheduler.clear_row < 0"),
+    "CLEAR does not wait": (core, "scheduler.drained.eq(drained)", "scheduler.drained.eq(1)"),
+    "one spike list": (scheduler, "self.scan_tag.eq(self.job.tag)", "self.scan_tag.eq(0)"),
     "a lost tier is not noticed": (
         access, "self.refused.eq((kept & ~switched).any())", "self.refused.eq(0)"),
     "modes change at once": (access, "Mux(self.between & self.idle, wanted,", "Mux(1, wanted,"),
     "memories served while busy": (access, "(is_register | self.idle)", "1"),
-    "both sources are the bitmap": (core, "Mux(job.internal, scan.data, buffer.word)",
-                                    "buffer.word"),
+    "both sources are the bitmap": (
+        core, "scanner.word.eq(Mux(job.internal, scan.data, buffer.word))",
+        "scanner.word.eq(buffer.word)"),
     "reset leaves a bitmap": (core, "buffer.erase_all.eq(scheduler.resetting)",
                               "buffer.erase_all.eq(0)"),
     "silent layers report": (core, "sequencer.store & sequencer.report", "sequencer.store"),
