@@ -78,4 +78,4 @@ async def random_graphs_agree(dut, stall):
         counted, expected = await port.counters(), expected_counts(program, trace)
         assert {name: counted[name] for name in expected} == expected, describe(program)
         fired += int(trace.spike_counts[1:].sum())
-    assert fired > 100
+    assert fired > 20

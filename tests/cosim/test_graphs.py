@@ -3,6 +3,7 @@
 import pytest
 
 from lamina.models.config import FEATURES, HardwareConfig
+from lamina.rtl import core, scanner, scheduler, window
 from lamina.rtl.core import Core
 from lamina.tb.runner import run_bench
 
@@ -23,3 +24,51 @@ def test_random_graphs_agree(name, verilog, build_dir):
     sources = [verilog(Core(config), "graphs_core")]
     run_bench("lamina.tb.bench_graphs", "graphs_core", sources, build_dir,
               environment={"LAMINA_CONFIG": config.to_json()})
+
+
+MUTANTS = {
+    "relays one word short": (scheduler, "self.copy_index + 1 >= self.job.words",
+                              "self.copy_index + 2 >= self.job.words"),
+    "no barrier before a relay": (scheduler, "with m.If(state.relay & barrier):",
+                                  "with m.If(state.relay):"),
+    "positions do not move on": (scheduler, "(state.offset_row + self.job.groups)",
+                                 "(state.offset_row)"),
+    "closing at every position": (scheduler,
+                                  "self.job.closing.eq(state.closing & self._last_position(state))",
+                                  "self.job.closing.eq(state.closing)"),
+    "sources share their axons": (scanner, "before = Mux(self.append, following, 0)", "before = 0"),
+    "every source begins the list anew": (
+        scanner, "fresh = ~self.append if self._config.has(\"sources\") else Const(1)",
+        "fresh = Const(1)"),
+    "whole words of packed maps": (scanner, "with m.If(view.pack.any()), m.Switch(view.slot):",
+                                   "with m.If(0), m.Switch(view.slot):"),
+    "the map has no left edge": (window, "(x >= 0) & (x < view.columns)", "(x < view.columns)"),
+    "pools see one row": (window, "tap.eq(tap_row), row.eq(row + view.pitch)]",
+                          "tap.eq(tap_row), row.eq(row)]"),
+    "taps count on over the pool": (window, "tap.eq(tap_row), row.eq(row + view.pitch)]",
+                                    "tap.eq(tap + view.step), row.eq(row + view.pitch)]"),
+    "the bitmap is erased at once": (core, "& ~job.internal & ~job.keep", "& ~job.internal"),
+    "a running layer is read early": (
+        core, "behind = behind & (job.source_row == sequencer.base_row)",
+        "behind = behind & 0"),
+}
+CHANGED = {"scheduler": "Scheduler", "scanner": "Scanner", "window": "WindowWalker"}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", MUTANTS)
+def test_mutants_die(name, verilog, build_dir, mutant, killed, monkeypatch):
+    module, old, new = MUTANTS[name]
+    changed = mutant(module, old, new)
+    block = module.__name__.rsplit(".", 1)[1]
+    if block == "window":
+        monkeypatch.setattr(scanner, "WindowWalker", changed.WindowWalker)
+    elif block != "core":
+        monkeypatch.setattr(core, CHANGED[block], getattr(changed, CHANGED[block]))
+    where = "sources" if name == "a running layer is read early" else "windows"
+    config = HardwareConfig(name="graphs", **CONFIGS[where])
+    design = (changed if block == "core" else core).Core(config)
+    with killed:
+        run_bench("lamina.tb.bench_graphs", "graphs_core", [verilog(design, "graphs_core")],
+                  build_dir, environment={"LAMINA_CONFIG": config.to_json(),
+                                          "LAMINA_PROGRAMS": "12"})

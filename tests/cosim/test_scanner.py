@@ -18,7 +18,7 @@ MUTANTS = {
                           "queued_valid.eq(in_flight)"),
     "one slot for both": ("self.read_index | (self.read_slot << self._axon_bits)",
                           "self.read_index"),
-    "ends early": ("(wanted == total) & ~in_flight & ~queued_valid & advance", "wanted == total"),
+    "ends early": ("finished & ~in_flight & ~queued_valid & advance", "wanted == total"),
     "highest bit first": ('"-" * (self._config.lanes - position - 1) + "1" + "0" * position',
                           '"0" * (self._config.lanes - position - 1) + "1" + "-" * position'),
     "wastes a cycle": ("advance.eq(~active | ~rest.any())", "advance.eq(~active | ~bits.any())"),
