@@ -18,6 +18,7 @@ from lamina.flows.frontend.data import Dataset
 from lamina.flows.training.export import export
 from lamina.flows.training.model import SpikingNetwork
 from lamina.flows.training.recipe import Recipe
+from lamina.flows.training.spec import parse_architecture
 from lamina.models.encoder import encode
 from lamina.models.program import Encoder
 
@@ -28,6 +29,8 @@ _TARGET_RATE = 0.9
 _MOST_CURRENT = 3.0
 """Input of a hidden neuron [threshold per timestep] that is free; more needs a wide membrane."""
 _TEST_BATCH = 500
+_FEWEST_STEPS = 10
+"""The schedule needs more than one step to rise."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -143,7 +146,8 @@ class _Run:
         self.recipe, self.network = recipe, SpikingNetwork(recipe)
         self.optimiser = torch.optim.Adam(self.network.parameters())
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimiser, recipe.rate, total_steps=recipe.epochs * steps, pct_start=0.2)
+            self.optimiser, recipe.rate, pct_start=0.2,
+            total_steps=max(_FEWEST_STEPS, recipe.epochs * steps))
         self.history: list[Epoch] = []
 
     def save(self, path: pathlib.Path) -> None:
@@ -195,8 +199,7 @@ def train(recipe: Recipe, training: Dataset, held_out: Dataset, path: pathlib.Pa
         If the data have no labels or do not fit the architecture.
     """
     torch.set_num_threads(threads)
-    run = _Run(recipe, 1)
-    shape = run.network.input_shape
+    shape = parse_architecture(recipe.architecture)[0].inputs
     samples, tests = (_Samples(data, recipe, shape) for data in (training, held_out))
     steps = max(1, len(samples) // recipe.batch)
     run = _Run(recipe, steps)

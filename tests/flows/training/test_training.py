@@ -89,6 +89,11 @@ def test_an_interrupted_run_gives_the_same_bytes(digits, tmp_path, monkeypatch):
     assert (tmp_path / "parts.nir").read_bytes() == (tmp_path / "whole.nir").read_bytes()
 
 
+def test_the_shortest_run_ends(digits, tmp_path):
+    recipe = dataclasses.replace(RECIPE, epochs=5, batch=32, samples=32)
+    assert len(run.train(recipe, *digits, tmp_path / "net.nir")) == 5
+
+
 def test_bits_flip_as_often_as_asked():
     recipe = Recipe(architecture="4-2", bit_errors=(0.0, 0.0, 0.25, 0.5))
     torch.manual_seed(1)
