@@ -12,11 +12,12 @@ import cocotb
 import numpy as np
 
 from lamina.models.config import EventKind, HardwareConfig
+from lamina.models.cost import sample_cycles
 from lamina.models.network import run
 from lamina.models.placement import place
 from lamina.models.program import Program
 from lamina.models.trace import Trace
-from lamina.tb.core_port import CorePort, expected_output
+from lamina.tb.core_port import PERIOD_NS, CorePort, expected_output
 from lamina.tb.graphs import random_graph
 from lamina.tb.programs import random_spikes
 
@@ -25,12 +26,18 @@ PROGRAMS = int(os.environ.get("LAMINA_PROGRAMS", "4"))
 SAMPLES = 2
 
 
-async def compare(port: CorePort, program: Program, spikes: np.ndarray, trace: Trace) -> None:
-    """Every event in every timestep, every membrane after the last one."""
+async def compare(port: CorePort, program: Program, spikes: np.ndarray, trace: Trace, *,
+                  stalls: bool) -> None:
+    """Every event in every timestep, every membrane after the last one, cycles without stalls."""
     rng = np.random.default_rng(cocotb.RANDOM_SEED)
     for sample, steps in enumerate(spikes):
+        sent = len(port.events.times)
         port.send_sample(steps, rng)
         got = await port.closing(EventKind.TICK, len(steps))
+        if not stalls:
+            first_tick = port.events.times[sent + int(steps[0].sum())]
+            check_cycles(round((port.output.times[-1] - first_tick) / PERIOD_NS), program, steps,
+                         [fired[sample] for fired in trace.layer_spikes])
         for t, expected in enumerate(expected_output(program, CONFIG, trace, sample)):
             assert got[t] == expected, (f"sample {sample}, timestep {t}: {got[t]} is not "
                                         f"{expected} in {describe(program)}")
@@ -39,6 +46,14 @@ async def compare(port: CorePort, program: Program, spikes: np.ndarray, trace: T
             np.testing.assert_array_equal(membranes, wanted[sample],
                                           f"sample {sample}, {layer.name} of {describe(program)}")
         await port.clear()
+
+
+def check_cycles(cycles: int, program: Program, steps: np.ndarray, fired: list[np.ndarray]) -> None:
+    """From the first tick to the last output: as the cost model predicts, to the cycle."""
+    predicted = sample_cycles(program, CONFIG, steps, fired).cycles
+    assert cycles == predicted, (
+        f"{cycles} cycles, not {predicted}, with {[step.sum(axis=1).tolist() for step in fired]} "
+        f"spikes per timestep in {describe(program)}")
 
 
 def describe(program: Program) -> str:
@@ -74,7 +89,7 @@ async def random_graphs_agree(dut, stall):
         port.stall(0.0)
         await port.load(program)
         port.stall(stall)
-        await compare(port, program, spikes, trace)
+        await compare(port, program, spikes, trace, stalls=stall > 0)
         counted, expected = await port.counters(), expected_counts(program, trace)
         assert {name: counted[name] for name in expected} == expected, describe(program)
         fired += int(trace.spike_counts[1:].sum())

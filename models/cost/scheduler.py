@@ -1,0 +1,86 @@
+"""Cycles of a timestep: entries fetched and scanned in order, one job ahead of the sequencer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lamina.models.config import HardwareConfig
+from lamina.models.cost.graph import Jobs, Relay, Scan, WindowScan
+from lamina.models.cost.sequencer import Emitter, Steps, store_times
+
+__all__ = ["Scheduler"]
+
+
+class Scheduler:
+    """Runs the timesteps of a sample.
+
+    Parameters
+    ----------
+    config : HardwareConfig
+
+    Attributes
+    ----------
+    emitter : Emitter
+    now : int
+        First cycle in which the next entry could be fetched, or the next timestep awaited.
+    erased : int
+        Cycle in which the input of the timestep was scanned for the last time.
+    sops : int
+        Weights added so far.
+    """
+
+    def __init__(self, config: HardwareConfig):
+        self.emitter, self.now, self.erased, self.sops = Emitter(), 0, 0, 0
+        self._steps = Steps.of(config)
+        self._aim = int(config.has("sources"))
+        self._fetch = config.descriptor_fields + 1 + self._aim
+        self._stores, self._row, self._windowed = [0], None, False
+
+    def run(self, t: int, tick: int, layers: Sequence[Jobs], relays: Sequence[Relay]) -> None:
+        """Run timestep `t`, whose TICK is taken in cycle `tick`."""
+        self.now = max(self.now, tick + 1) + 1
+        for layer in layers:
+            self._layer(t, layer)
+        for relay in relays:
+            self._relay(relay)
+
+    def _layer(self, t: int, layer: Jobs) -> None:
+        """A layer with windows, and one behind it, starts when everything before is stored."""
+        barrier = layer.windowed or self._windowed
+        for position in range(layer.positions):
+            again = position and len(layer.scans) == 1
+            start = self.now + (self._aim if again else self._fetch)
+            if barrier and position == 0:
+                start = max(start, self._stores[-1] + 1)
+            self._job(t, layer, position, start)
+        self._windowed = layer.windowed
+
+    def _job(self, t: int, layer: Jobs, position: int, start: int) -> None:
+        """Scan for one job from cycle `start` on, and run it."""
+        counted, end = [], start - self._fetch - 1
+        for number, scan in enumerate(layer.scans):
+            begin = end + 1 + self._fetch if number else start
+            times, end = scan.times(t, position, begin, self._behind(scan))
+            counted += times
+            self.erased = end if scan.erases else self.erased
+        take = max(start, self._stores[-1]) + 1
+        rows = slice(position * layer.groups, (position + 1) * layer.groups)
+        events = layer.events[t][rows] if layer.events else None
+        closing = layer.closing and position == layer.positions - 1
+        self._stores = store_times(counted, end + self._aim, take, layer.groups, self.emitter,
+                                   events, closing, self._steps)
+        self._row = layer.row + rows.start
+        self.sops += len(counted) * layer.columns
+        self.now = max(end, take) + 2
+
+    def _behind(self, scan: Scan | WindowScan) -> Sequence[int]:
+        """Stores that a scan of the running layer follows."""
+        return self._stores if scan.row is not None and scan.row == self._row else ()
+
+    def _relay(self, relay: Relay) -> None:
+        """Copy words when everything before is stored."""
+        start = max(self.now + self._fetch, self._stores[-1] + 1)
+        self.now = start + 1 + max(1, relay.words)
+        self._windowed = False
+        if relay.erases:
+            self.erased = self.now - 1
