@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lamina.models.config import HardwareConfig, Register, ResetRule, Space, StateRegion
+from lamina.models.faults import FaultModel, faulty_cells
 from lamina.models.placement import PlacedLayer, Placement, misfits, place
 from lamina.models.program import Layer, Program
 from lamina.models.tiers import TIER_FILLS, slice_weights
@@ -18,7 +19,8 @@ ImageBlock = tuple[int, int, np.ndarray]
 """Space, address of the first word, uint16 words at ascending addresses."""
 
 
-def memory_image(program: Program, config: HardwareConfig) -> list[ImageBlock]:
+def memory_image(program: Program, config: HardwareConfig,
+                 faults: FaultModel | None = None) -> list[ImageBlock]:
     """Every write that loads `program`, in an order that works after any earlier program.
 
     The core is stopped (LAYERS = 0) and all tiers are switched on first, so that each of them takes
@@ -29,6 +31,9 @@ def memory_image(program: Program, config: HardwareConfig) -> list[ImageBlock]:
     program : Program
     config : HardwareConfig
         Of the core that is loaded.
+    faults : FaultModel or None
+        Persistent ones of undervolted tiers, forced upon the weight words: where no tier has a
+        supply of its own, a core loaded with this image runs as the faulty one would.
 
     Returns
     -------
@@ -39,8 +44,8 @@ def memory_image(program: Program, config: HardwareConfig) -> list[ImageBlock]:
     Raises
     ------
     ValueError
-        If the program does not fit, naming the first short resource, or if the address of a word
-        exceeds 20 bits.
+        If the program does not fit, naming the first short resource, if the address of a word
+        exceeds 20 bits, or if `faults` are transient.
     """
     short = misfits(program, config)
     if short:
@@ -51,7 +56,7 @@ def memory_image(program: Program, config: HardwareConfig) -> list[ImageBlock]:
         _register(Register.LAYERS, 0),
         _register(Register.TIER_GATED, 0),
         _register(Register.TIER_FILL, TIER_FILLS.index(program.tier_fill)),
-        *_weight_blocks(program, config, placement),
+        *_faulty(_weight_blocks(program, config, placement), program, config, faults),
         _register(Register.TIER_LOST, every_tier),
         *_state_blocks(program, config, placement),
         (int(Space.DESCRIPTORS), 0, _descriptors(placement, config)),
@@ -144,6 +149,29 @@ def _weight_blocks(program: Program, config: HardwareConfig, placement: Placemen
     return blocks
 
 
+def _faulty(blocks: list[ImageBlock], program: Program, config: HardwareConfig,
+            faults: FaultModel | None) -> list[ImageBlock]:
+    """The weight `blocks`, one per tier, as undervolted tiers give them back."""
+    if faults is None:
+        return blocks
+    if faults.kind == "transient":
+        raise ValueError("faults must be persistent (flip, stuck) for a memory image, "
+                         "not transient")
+    for cells in faulty_cells(program, config.lanes, config.tiers, faults):
+        chunks = config.tier_chunks(cells.tier)
+        stored = blocks[cells.tier][2][cells.first * chunks:][:len(cells.held) * chunks]
+        stored &= ~_host_words(cells.held, chunks)
+        stored ^= _host_words(cells.turned, chunks)
+    return blocks
+
+
+def _host_words(cells: np.ndarray, chunks: int) -> np.ndarray:
+    """Cells (..., lanes * bits) of 0 and 1 to uint16 words (... * chunks), low chunk first."""
+    spare = [(0, 0)] * (cells.ndim - 1) + [(0, 16 * chunks - cells.shape[-1])]
+    packed = np.packbits(np.pad(cells, spare), axis=-1, bitorder="little")
+    return packed.view("<u2").reshape(-1).astype(np.uint16)
+
+
 def _weight_words(part: np.ndarray, placed: PlacedLayer, lanes: int, bits: int, chunks: int
                   ) -> np.ndarray:
     """Host words of one layer's slices (axons, columns): row, axon, chunk; lane 0 lowest."""
@@ -153,5 +181,4 @@ def _weight_words(part: np.ndarray, placed: PlacedLayer, lanes: int, bits: int, 
     lanes_of = spread.reshape(placed.axons, rows, lanes).transpose(1, 0, 2)
     stream = (lanes_of[..., None] >> np.arange(bits, dtype=np.uint16)) & 1
     stream = stream.astype(np.uint8).reshape(rows, placed.axons, lanes * bits)
-    padded = np.pad(stream, [(0, 0), (0, 0), (0, 16 * chunks - lanes * bits)])
-    return np.packbits(padded, axis=-1, bitorder="little").view("<u2").reshape(-1).astype(np.uint16)
+    return _host_words(stream, chunks)

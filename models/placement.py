@@ -388,6 +388,8 @@ def misfits(program: Program, config: HardwareConfig) -> list[str]:
     short = [f"needs {need} {what}, has {has}" for what, need, has in needs if need > has]
     short += [f"needs the feature {feature}, has {', '.join(config.features) or 'none'}"
               for feature in features if not config.has(feature)]
+    supplied = {len(each.tier_millivolts) for each in (program, *program.layers)} - {0, tiers}
+    short += [f"needs {count} tiers for its voltages, has {tiers}" for count in sorted(supplied)]
     if program.decay_bits != config.decay_bits:
         short.append(f"needs {program.decay_bits} decay bits, has {config.decay_bits}")
     if program.state_bits < config.state_bits and program.acc_bits > program.state_bits:

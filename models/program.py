@@ -22,7 +22,7 @@ DECODINGS = ("count", "first", "v_final", "v_sum", "v_max")
 ENCODINGS = ("spikes", "bernoulli", "rate", "latency", "delta", "constant")
 _VECTORS = ("decay", "theta", "r", "v_reset", "bias")
 _PLAIN = ("name", "adder", "report", "gated_tiers", "shape", "spiking", "current", "refractory",
-          "leak")
+          "leak", "tier_millivolts")
 
 
 def _integers(name: str, value: object, ndim: int) -> np.ndarray:
@@ -39,6 +39,13 @@ def _check_range(name: str, array: np.ndarray, low: int, high: int) -> None:
     if array.size and (array.min() < low or array.max() > high):
         bad = array[(array < low) | (array > high)].flat[0]
         raise ValueError(f"{name} must be in {low}..{high}, not {bad}")
+
+
+def _millivolts(name: str, value: object) -> tuple[int, ...]:
+    """`value` as a tuple of at most eight supplies that the fault model knows."""
+    supplies = tuple(value)
+    check_int(f"entries of {name}", len(supplies), 0, 8)
+    return tuple(check_int(name, supply, 600, 1100) for supply in supplies)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -63,6 +70,9 @@ class Layer:
         Whether the host receives this layer's events; the last layer always reports.
     gated_tiers : int
         How many of the lowest tiers this layer does not access (their contents are kept).
+    tier_millivolts : tuple of int
+        Supply of each tier while this layer runs, highest tier first, 600..1100 [mV]; that of a
+        gated tier is not used. Empty: as the program says.
     sources : tuple of Source
         Empty: the layer before, or for the first one the input; a :class:`Program` fills it in.
     shape : tuple of int
@@ -91,6 +101,7 @@ class Layer:
     adder: str = "exact"
     report: bool = False
     gated_tiers: int = 0
+    tier_millivolts: tuple[int, ...] = ()
     sources: tuple[Source, ...] = ()
     shape: tuple[int, ...] = ()
     spiking: bool = True
@@ -116,6 +127,8 @@ class Layer:
         object.__setattr__(self, "reset", ResetRule(self.reset))
         check_one_of(f"{self.name}.adder", self.adder, ("exact",))
         check_int(f"{self.name}.gated_tiers", self.gated_tiers, 0, 7)
+        object.__setattr__(self, "tier_millivolts", _millivolts(
+            f"{self.name}.tier_millivolts", self.tier_millivolts))
         unused = "r" if self.reset is ResetRule.VALUE else "v_reset"
         if getattr(self, unused).any():
             raise ValueError(f"{self.name}.{unused} must be 0 under reset {self.reset.label}")
@@ -239,6 +252,9 @@ class Program:
         How many of the lowest tiers are switched off for the whole program.
     tier_fill : str
         ``mid`` (10..0 in the highest gated tier) or ``zero``.
+    tier_millivolts : tuple of int
+        Supply of each tier, highest first, 600..1100 [mV]; that of a gated tier is not used. Empty:
+        all nominal, 1100.
     assumptions : dict of str to str
         The discretisation that was used, word by word (dt, integrator, reset, ...).
     """
@@ -256,6 +272,7 @@ class Program:
     inputs: tuple[tuple[str, tuple[int, ...]], ...] = ()
     gated_tiers: int = 0
     tier_fill: str = "mid"
+    tier_millivolts: tuple[int, ...] = ()
     assumptions: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
@@ -270,6 +287,8 @@ class Program:
         check_one_of("decoding", self.decoding, DECODINGS)
         check_one_of("tier_fill", self.tier_fill, ("mid", "zero"))
         check_int("gated_tiers", self.gated_tiers, 0, 7)
+        object.__setattr__(self, "tier_millivolts", _millivolts(
+            "tier_millivolts", self.tier_millivolts))
         self._fill_in()
         self._check_graph()
         for layer in self.layers:

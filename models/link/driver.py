@@ -27,6 +27,7 @@ from lamina.models.config import (
     Register,
     Space,
 )
+from lamina.models.faults import FaultModel
 from lamina.models.image import memory_image
 from lamina.models.link.framing import FrameDecoder, Reply, Request
 from lamina.models.placement import Placement, place
@@ -278,6 +279,7 @@ class Driver:
         self._decoder = FrameDecoder()
         self._sequence = 0
         self._program: Program | None = None
+        self._faults: FaultModel | None = None
         self._output: list[int] = []
 
     def _replies(self, received: bytes) -> list[Reply]:
@@ -358,24 +360,28 @@ class Driver:
         replies = yield from self._transact(*_reads(space, address, count))
         return _words_of(b"".join(reply.payload for reply in replies))
 
-    def load_program(self, program: Program) -> Conversation[None]:
+    def load_program(self, program: Program,
+                     faults: FaultModel | None = None) -> Conversation[None]:
         """Load `program` over the link, clear the core and zero the counters.
+
+        With `faults` its weights are those of undervolted tiers: see
+        :func:`lamina.models.image.memory_image`.
 
         Raises
         ------
         ValueError
-            If the program does not fit the configuration.
+            If the program does not fit the configuration, or `faults` are transient.
         LinkError
             If a request fails.
         """
-        image = memory_image(program, self._config)
+        image = memory_image(program, self._config, faults)
         [layers] = yield from self.read(Space.REGISTERS, Register.LAYERS, 1)
         status = yield from self.status()
         if layers and (status.tick_ready or not status.idle):
             yield from self.clear()
         for space, address, words in image:
             yield from self.write(space, address, words)
-        self._program = program
+        self._program, self._faults = program, faults
         yield from self.clear()
         yield from self.zero_counters()
 
@@ -535,7 +541,7 @@ class Driver:
         yield from self._set(Register.TIER_GATED, off)
         [lost] = yield from self.read(Space.REGISTERS, Register.TIER_LOST, 1)
         missing = int(lost) & ~off
-        for space, address, words in memory_image(self._program, self._config):
+        for space, address, words in memory_image(self._program, self._config, self._faults):
             if space >= Space.WEIGHTS and missing >> (space - Space.WEIGHTS) & 1:
                 yield from self.write(space, address, words)
         yield from self._set(Register.TIER_LOST, missing)

@@ -1,6 +1,7 @@
 """The driver on the golden device: results, losses on the line, and refusals."""
 
 import asyncio
+import dataclasses
 import re
 
 import numpy as np
@@ -15,6 +16,7 @@ from lamina.models.config import (
     ResetRule,
     Space,
 )
+from lamina.models.faults import FaultModel, faulty_program
 from lamina.models.link.device import GoldenDevice
 from lamina.models.link.driver import Driver, Exchange, LinkError, Wait, converse, converse_async
 from lamina.models.link.framing import FrameDecoder, Reply, Request
@@ -363,3 +365,16 @@ def test_driver_ranges(arguments, message):
 def test_tier_mode_ranges(gated, fill, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         converse(Driver(CONFIG).set_tier_modes(gated, fill), Script())
+
+
+def test_faulty_weights_are_loaded_and_loaded_again(program):
+    spikes, faults = samples(), FaultModel(chip=4)
+    low = dataclasses.replace(program, tier_millivolts=(1100, 800, 750, 700))
+    changed = faulty_program(low, CONFIG.lanes, CONFIG.tiers, faults)
+    device, driver = GoldenDevice(CONFIG), Driver(CONFIG)
+    converse(driver.hello(), device)
+    converse(driver.load_program(low, faults), device)
+    check(changed, spikes, [converse(driver.run_sample(sample), device) for sample in spikes])
+    for gated in (2, 0):
+        converse(driver.set_tier_modes(gated, "mid"), device)
+    check(changed, spikes, [converse(driver.run_sample(sample), device) for sample in spikes])
