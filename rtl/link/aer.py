@@ -59,7 +59,8 @@ class AerReceiver(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         low = self._aer.active_low
-        request, synchronised, acknowledge = Signal(), Signal(), Signal()
+        request, synchronised = Signal(name="request"), Signal(name="synchronised")
+        acknowledge = Signal()
         m.d.sync += [request.eq(~self.req if low else self.req), synchronised.eq(request)]
         m.d.comb += self.ack.eq(~acknowledge if low else acknowledge)
 
@@ -86,25 +87,32 @@ class AerReceiver(wiring.Component):
         return m
 
     def _closing(self, m):
-        """Ends of timesteps and samples that wait to be passed on."""
+        """Ends of timesteps and samples that wait to be passed on, in the order of their strobes.
+
+        A tick goes before the clear of the same cycle.
+        """
         tick, clear = Signal(name="tick_waits"), Signal(name="clear_waits")
+        clear_first, clear_next = Signal(name="clear_first"), Signal(name="clear_next")
         passed = Signal(name="close_passed")
-        with m.If(self.tick_stb):
-            m.d.sync += tick.eq(1)
-        with m.Elif(passed & tick):
-            m.d.sync += tick.eq(0)
-        with m.If(self.clear_stb):
-            m.d.sync += clear.eq(1)
-        with m.Elif(passed & ~tick):
-            m.d.sync += clear.eq(0)
+        tick_passed = passed & ~clear_next
+        sample_ends = self._sample_ends(m, tick_passed)
+        m.d.comb += clear_next.eq(clear & (~tick | clear_first))
+        m.d.sync += [
+            tick.eq(self.tick_stb | (tick & ~tick_passed)),
+            clear.eq(self.clear_stb | sample_ends | (clear & ~(passed & clear_next))),
+            clear_first.eq(Mux(passed, tick_passed & (clear | sample_ends), clear_next)),
+        ]
+        return tick | clear, clear_next, passed
+
+    def _sample_ends(self, m, tick_passed):
+        """Condition: the tick that is passed on is the last of its sample."""
         timesteps = self._aer.timesteps
-        if timesteps:
-            left = Signal(range(timesteps), init=timesteps - 1)
-            with m.If(passed & tick):
-                m.d.sync += left.eq(Mux(left == 0, timesteps - 1, left - 1))
-                with m.If(left == 0):
-                    m.d.sync += clear.eq(1)
-        return tick, clear, passed
+        if not timesteps:
+            return 0
+        left = Signal(range(timesteps), init=timesteps - 1)
+        with m.If(tick_passed):
+            m.d.sync += left.eq(Mux(left == 0, timesteps - 1, left - 1))
+        return tick_passed & (left == 0)
 
     def _pass_on(self, m, captured, waiting, room, advance, closing):
         """One captured event at a time; a tick goes out when none waits."""
@@ -113,17 +121,18 @@ class AerReceiver(wiring.Component):
         y = captured[aer.y_low:aer.y_low + aer.y_bits]
         polarity = captured[aer.polarity_low] if aer.polarities == 2 else 0
         inside = (x < aer.columns) & (y < aer.rows)
-        axon, known, valid = Signal(range(self._config.axons)), Signal(), Signal()
+        axon = Signal(range(self._config.axons))
+        known, valid = Signal(name="known"), Signal(name="valid")
         steps = aer.steps
-        tick, clear, passed = closing
+        closed, clear_next, passed = closing
         closes = Signal()
         m.d.comb += [
             advance.eq(~valid | ~known | self.events.ready),
-            closes.eq(~valid & ~waiting & (tick | clear)),
-            room.eq(~tick & ~clear & (~waiting | advance)),
+            closes.eq(~valid & ~waiting & closed),
+            room.eq(~closed & (~waiting | advance)),
             self.events.valid.eq((valid & known) | closes),
             payload.kind.eq(Mux(valid, EventKind.SPIKE,
-                                Mux(tick, EventKind.TICK, EventKind.CLEAR))),
+                                Mux(clear_next, EventKind.CLEAR, EventKind.TICK))),
             payload.axon.eq(Mux(valid, axon, 0)),
             passed.eq(closes & self.events.ready),
             self.dropped_stb.eq(valid & ~known),
@@ -166,7 +175,7 @@ class AerSender(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         payload = self.output.payload
-        acknowledged, synchronised = Signal(), Signal()
+        acknowledged, synchronised = Signal(name="acknowledged"), Signal(name="synchronised")
         m.d.sync += [acknowledged.eq(self.ack), synchronised.eq(acknowledged)]
         spike = payload.kind == EventKind.SPIKE
         free = ~self.req & ~synchronised
