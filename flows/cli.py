@@ -257,8 +257,10 @@ def _add_options(command: argparse.ArgumentParser) -> None:
     add("--encoder", metavar="KIND", help="real values to spikes: bernoulli, rate, latency, "
         "delta:STEP, constant:LEVELS, or spikes already")
     add("--tier-modes", metavar="MODES",
-        help="one per tier, e.g. nominal,nominal,nominal,gated; per layer fc1:...;fc2:...")
+        help="one per tier, e.g. nominal,nominal,0.8,gated, or UV2@0.8, UV-PG1@0.8; per layer "
+             "fc1:...;fc2:...")
     add("--tier-fill", choices=("mid", "zero"), help="what gated bits read as (default mid)")
+    add("--chip", type=_seed, metavar="N", help="whose cells fail in undervolted tiers (default 0)")
     add("--samples", type=_positive(int, "integer"), metavar="N", help="samples (default 20)")
     add("--seed", type=_seed, metavar="N", help="of encoder, random data and placement")
     add("--mesh", metavar="XxYxZ", help="1x1x1")

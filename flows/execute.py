@@ -66,7 +66,8 @@ def execute(job: Job, on: str, *, trace: bool = False) -> dict[str, np.ndarray]:
     traced = trace or program.decoding in _TRACED_DECODINGS
     with progress.step(f"running {len(spikes)} samples on {on}") as bar:
         if on == "golden":
-            result = run_golden(program, spikes, tiers, trace=traced, progress=bar)
+            result = run_golden(job.faulty(program, tiers), spikes, tiers, trace=traced,
+                                progress=bar)
         else:
             result = _run_hardware(job, program, spikes, on, traced, bar)
     return _arrays(result, program.decoding, data, trace)
@@ -77,11 +78,11 @@ def _run_hardware(job: Job, program: Program, spikes: np.ndarray, on: str, trace
     config = job.target.fitted(program).config
     if on.startswith("/dev/"):
         return run_board(program, config, spikes, port=on, baud=job.target.baud, trace=traced,
-                         progress=bar)
+                         faults=job.faults(program), progress=bar)
     with simulating():
         result, _ = run_rtl(program, config, spikes, build_dir=_BUILD, netlist=on == "netlist",
                             trace=traced, workers=job.options.workers, waves=job.options.waves,
-                            progress=bar, notice=progress.say)
+                            faults=job.faults(program), progress=bar, notice=progress.say)
     return result
 
 

@@ -12,7 +12,9 @@ from lamina.flows.frontend.compile import Compiled, CompileOptions, check_fit, c
 from lamina.flows.frontend.data import Binning, Dataset, load_data, random_data
 from lamina.flows.workspace import read_settings
 from lamina.models.config import HardwareConfig
+from lamina.models.faults import FaultModel, faulty_program
 from lamina.models.program import Program
+from lamina.models.voltage import can_fail
 
 __all__ = ["DEFAULT_SAMPLES", "DEFAULT_TARGET", "Job", "Options", "compile_for", "load_program",
            "require_fit", "resolve"]
@@ -24,7 +26,7 @@ _COMPILE_ONLY = ("weight_bits", "dt", "reset", "integrator", "refractory", "cut"
                  "encoder", "tier_modes", "tier_fill")
 _READING = ("counts", "max_count", "bin", "bins", "sensor", "crop", "downsample", "polarity",
             "drop_invalid")
-_KEPT = ("target", "data", *_READING, "samples", "seed")
+_KEPT = ("target", "data", *_READING, "samples", "seed", "chip")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,6 +50,8 @@ class Options:
         Act when the network is compiled, and are refused for a program.
     samples, seed : int
         Samples to simulate; seed of encoder, random data and placement.
+    chip : int
+        Whose cells fail in undervolted tiers; 0 where it is not given.
     workers : int
         Simulations at a time.
     waves, native_tools : bool
@@ -81,6 +85,7 @@ class Options:
     tier_fill: str | None = None
     samples: int | None = None
     seed: int | None = None
+    chip: int | None = None
     workers: int = 2
     waves: bool = False
     native_tools: bool = False
@@ -154,6 +159,28 @@ class Job:
     def fitted(self, program: Program) -> Job:
         """The job with the core that `program` needs."""
         return dataclasses.replace(self, target=self.target.fitted(program))
+
+    def faults(self, program: Program) -> FaultModel | None:
+        """Failing cells of the chip; None where every tier that is read works."""
+        if not can_fail(program, len(self.target.config.tiers)):
+            return None
+        return FaultModel(chip=self.options.chip or 0)
+
+    def faulty(self, program: Program, tiers: tuple[int, ...] | None = None) -> Program:
+        """`program` as the memory of the chip gives it back; `tiers` where not the target's."""
+        faults, config = self.faults(program), self.target.config
+        return program if faults is None else faulty_program(program, config.lanes,
+                                                             tiers or config.tiers, faults)
+
+    def fault_note(self, program: Program) -> str | None:
+        """Which faults were drawn, in words; None where all supplies are nominal."""
+        if not any((program.tier_millivolts, *(each.tier_millivolts for each in program.layers))):
+            return None
+        faults = self.faults(program)
+        if faults is None:
+            return "none: no cell fails at the voltages of the tiers that are read"
+        given = "" if self.options.chip is not None else " (no --chip given)"
+        return f"chip {faults.chip}{given}, {faults.kind}, injected through the memory image"
 
     def data(self, program: Program) -> Dataset:
         """Samples for `program`: the labelled set, or seeded random spikes without one."""

@@ -236,7 +236,8 @@ def _compile(job: Job, folder: pathlib.Path) -> Program:
 
 def _origin(job: Job) -> dict:
     """What the program depends on."""
-    settings = {name: value for name, value in job.settings.items() if name != "samples"}
+    settings = {name: value for name, value in job.settings.items()
+                if name not in ("samples", "chip")}
     net = hashlib.sha256(job.source.read_bytes()).hexdigest()
     return {**settings, **_data_key(job), "net": net, "config": job.target.config.fingerprint}
 
@@ -251,17 +252,19 @@ def _data_key(job: Job) -> dict:
 
 def _golden(job: Job, program: Program) -> dict:
     """Blocks ``golden`` and ``quantisation``; kept in ``OUT/golden`` for program and data."""
-    key = {"program": _digest(job.out / "program"), **_data_key(job)}
+    faults = job.fault_note(program)
+    key = {"program": _digest(job.out / "program"), "faults": faults, **_data_key(job)}
     kept = _kept(job.out / "golden" / "golden.json", key)
     if kept is not None:
         return kept
     data, tiers = job.data(program), job.target.config.tiers
+    seen = job.faulty(program)
     with progress.step(f"running {len(data)} samples in the golden model") as bar:
-        found = evaluate(program, data, tiers, progress=bar)
+        found = evaluate(seen, data, tiers, progress=bar)
     measured = data.encoded(program, 0, measurable_samples(program))
     accuracy = found.golden["accuracy"]
     blocks = {"golden": found.golden, "quantisation": _quantisation(job, program, accuracy),
-              "neurobench": measure_neurobench(program, measured, tiers, accuracy)}
+              "neurobench": measure_neurobench(seen, measured, tiers, accuracy)}
     arrays = {"sample": found.sample}
     if data.labels is not None:
         arrays |= {"confusion": found.confusion, "label": data.labels[0]}
@@ -274,11 +277,13 @@ def _golden(job: Job, program: Program) -> dict:
 def _quantisation(job: Job, program: Program, accuracy: float | None) -> dict:
     """The report's block; what only the float network knows is null for a bare program."""
     calibration = _calibration(job) or {}
+    faults = job.fault_note(program)
     return {"weight_bits": program.weight_bits, "state_bits": program.state_bits,
             "acc_bits": program.acc_bits, "tiers": list(job.target.config.tiers),
             "float_accuracy": calibration.get("float_accuracy"), "integer_accuracy": accuracy,
             "agreement": calibration.get("agreement"), "layers": calibration.get("layers"),
-            "first_disagreement": calibration.get("first_disagreement")}
+            "first_disagreement": calibration.get("first_disagreement"),
+            **({} if faults is None else {"faults": faults})}
 
 
 def _calibration(job: Job) -> dict | None:
@@ -310,15 +315,18 @@ def _verify(job: Job, program: Program) -> dict:
     with simulating(), progress.step(f"simulating {samples} samples on the {on}") as bar:
         result = verifier.verify(program, job.target.config, data.encoded(program, 0, samples),
                                  labels, folder, workers=job.options.workers,
-                                 waves=job.options.waves, netlist=on == "netlist", progress=bar,
-                                 notice=progress.say)
+                                 waves=job.options.waves, netlist=on == "netlist",
+                                 faults=job.faults(program), progress=bar, notice=progress.say)
+    faults = job.fault_note(program)
+    result |= {} if faults is None else {"faults": faults}
     with replaced_file(folder / "verify.json") as partial:
-        _write_json(partial, {"key": _verify_key(job), **result})
+        _write_json(partial, {"key": _verify_key(job, program), **result})
     return result
 
 
-def _verify_key(job: Job) -> dict:
-    return {"program": _digest(job.out / "program"), "config": job.target.config.fingerprint}
+def _verify_key(job: Job, program: Program) -> dict:
+    return {"program": _digest(job.out / "program"), "config": job.target.config.fingerprint,
+            "faults": job.fault_note(program)}
 
 
 def _synth(job: Job) -> dict:
@@ -347,7 +355,7 @@ def _report(job: Job, program: Program) -> Summary:
     config = job.target.config
     with np.load(job.out / "golden" / "golden.npz") as arrays:
         kept = dict(arrays)
-    verified = _kept(job.out / "verify" / "verify.json", _verify_key(job))
+    verified = _kept(job.out / "verify" / "verify.json", _verify_key(job, program))
     made = _kept(job.out / "synth" / "synth.json", _synth_key(job))
     if made is not None:
         rate = link_rate(program, config, kept["sample"], job.target.baud)
@@ -357,7 +365,7 @@ def _report(job: Job, program: Program) -> Summary:
                                    neurobench=golden.get("neurobench"))
     page = reporter.render_html(
         result, program, config, target=job.target.name, sample=kept["sample"],
-        trace=run_golden(program, kept["sample"][None], config.tiers, trace=True),
+        trace=run_golden(job.faulty(program), kept["sample"][None], config.tiers, trace=True),
         calibration=_calibration(job),
         label=int(kept["label"]) if "label" in kept else None, confusion=kept.get("confusion"))
     _write_text(job.out / "report.json", reporter.report_text(result))

@@ -10,13 +10,15 @@ from lamina.models.config import ResetRule
 from lamina.models.fixed import bounds, signed_bits
 from lamina.models.neuron import leaked
 from lamina.models.program import Layer
-from lamina.models.tiers import effective_weights
+from lamina.models.tiers import effective_weights, readable_codes
+from lamina.models.voltage import failing_tiers
 
 __all__ = ["accumulator_bits", "sum_range"]
 
 
 def sum_range(
-    layer: Layer, weights: np.ndarray, *, decay_bits: int, state_bits: int
+    layer: Layer, weights: np.ndarray, *, decay_bits: int, state_bits: int,
+    lowest: np.ndarray | None = None,
 ) -> tuple[int, int]:
     """Lowest and highest value [LSB] of any sum that `layer` forms with the given `weights`.
 
@@ -31,11 +33,15 @@ def sum_range(
         What the lanes see [LSB].
     decay_bits, state_bits : int
         F and store width [bit].
+    lowest : int array (axons, neurons) or None
+        Smallest weights that can be read where memory fails, `weights` being the largest; None:
+        `weights` are certain.
     """
     v_low, v_high = bounds(state_bits)
     times = _most_spikes(layer)[:, None]
+    lowest = weights if lowest is None else lowest
     positive = _per_neuron(layer, (np.maximum(weights, 0) * times).sum(axis=0))
-    negative = _per_neuron(layer, (np.minimum(weights, 0) * times).sum(axis=0))
+    negative = _per_neuron(layer, (np.minimum(lowest, 0) * times).sum(axis=0))
     low = leaked(layer, np.full(layer.neurons, v_low), decay_bits) + negative
     high = leaked(layer, np.full(layer.neurons, v_high), decay_bits) + positive
     lows, highs = [low, low + layer.bias], [high, high + layer.bias]
@@ -75,11 +81,12 @@ def accumulator_bits(
     fill: str,
     decay_bits: int,
     state_bits: int,
+    millivolts: tuple[int, ...] = (),
 ) -> int:
     """Smallest accumulator width [bit] in which no sum of `layers` can wrap.
 
     It holds with all tiers on, with the program's lowest `gated` tiers off, and with each layer's
-    own gate mask applied to either.
+    own gate mask applied to either, whatever undervolted tiers give back.
 
     Parameters
     ----------
@@ -92,6 +99,8 @@ def accumulator_bits(
         ``mid`` or ``zero``; see :func:`lamina.models.tiers.effective_weights`.
     decay_bits, state_bits : int
         F and store width [bit].
+    millivolts : tuple of int
+        Supply of each tier where a layer has none of its own [mV]; empty: all nominal.
 
     Returns
     -------
@@ -105,9 +114,11 @@ def accumulator_bits(
     """
     low, high = bounds(state_bits + 1)
     for layer in layers:
+        failing = failing_tiers(layer.tier_millivolts or millivolts, len(tiers))
+        codes = readable_codes(layer.weights, tiers, failing)
         for off in {0, layer.gated_tiers, max(gated, layer.gated_tiers)}:
-            weights = effective_weights(layer.weights, tiers, off, fill)
-            least, most = sum_range(
-                layer, weights, decay_bits=decay_bits, state_bits=state_bits)
+            lowest, weights = (effective_weights(part, tiers, off, fill) for part in codes)
+            least, most = sum_range(layer, weights, lowest=lowest, decay_bits=decay_bits,
+                                    state_bits=state_bits)
             low, high = min(low, least), max(high, most)
     return signed_bits(low, high)

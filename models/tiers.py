@@ -6,7 +6,7 @@ import numpy as np
 
 from lamina.models.check import check_int, check_one_of
 
-__all__ = ["TIER_FILLS", "effective_weights", "join_slices", "slice_weights"]
+__all__ = ["TIER_FILLS", "effective_weights", "join_slices", "readable_codes", "slice_weights"]
 
 TIER_FILLS = ("zero", "mid")
 """What replaces gated bits; the index is the code in the ``TIER_FILL`` register."""
@@ -66,6 +66,35 @@ def join_slices(slices: list[np.ndarray], tiers: tuple[int, ...]) -> np.ndarray:
         return 2 * word - 1
     half = 1 << (sum(tiers) - 1)
     return (word ^ half) - half
+
+
+def readable_codes(
+    codes: np.ndarray, tiers: tuple[int, ...], failing: tuple[bool, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest code [LSB] that each of `codes` may read as when `failing` tiers err.
+
+    Parameters
+    ----------
+    codes : int array
+        Two's-complement weights [LSB], within ``sum(tiers)`` bits, any shape.
+    tiers : tuple of int
+        Bits of each tier, most significant slice first.
+    failing : tuple of bool
+        Of each tier: whether any of its bits may be wrong.
+
+    Returns
+    -------
+    two int64 arrays, shaped like `codes`
+    """
+    if not any(failing):
+        return codes, codes
+    low, high = slice_weights(codes, tiers), slice_weights(codes, tiers)
+    for tier, bits in enumerate(tiers):
+        if failing[tier]:
+            sign = 1 << (bits - 1) if tier == 0 and sum(tiers) > 1 else 0
+            low[tier] = np.full_like(low[tier], sign)
+            high[tier] = np.full_like(high[tier], ((1 << bits) - 1) ^ sign)
+    return join_slices(low, tiers), join_slices(high, tiers)
 
 
 def effective_weights(

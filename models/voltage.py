@@ -6,7 +6,7 @@ import math
 
 from lamina.models.program import Layer, Program
 
-__all__ = ["BIT_ERROR_RATES", "bit_error_rate", "can_fail", "supplies"]
+__all__ = ["BIT_ERROR_RATES", "bit_error_rate", "can_fail", "failing_tiers", "supplies"]
 
 BIT_ERROR_RATES = {0.85: 0.0, 0.825: 0.00116, 0.80: 0.01903, 0.775: 0.11519, 0.75: 0.27163,
                    0.725: 0.43982, 0.70: 0.62309}
@@ -41,6 +41,20 @@ def bit_error_rate(volts: float) -> float:
     volts = max(volts, _TURN)
     square, slope, offset = _CURVE
     return 0.5 * math.erfc(-(square * volts**2 + slope * volts + offset) / math.sqrt(2))
+
+
+def failing_tiers(millivolts: tuple[int, ...], tiers: int) -> tuple[bool, ...]:
+    """Whether cells of each of `tiers` tiers fail at its supply [mV]; empty: all nominal.
+
+    Raises
+    ------
+    ValueError
+        If the voltages are not one per tier.
+    """
+    if len(millivolts) not in (0, tiers):
+        raise ValueError(f"tier_millivolts must have {tiers} entries, one per tier, "
+                         f"not {len(millivolts)}")
+    return tuple(bit_error_rate(supply / 1000) > 0 for supply in millivolts or (1100,) * tiers)
 
 
 def supplies(program: Program, layer: Layer, tiers: int) -> tuple[float, ...]:

@@ -1,8 +1,8 @@
 """Runs samples on the device through the host driver; the comparison is its caller's.
 
 The folder ``LAMINA_JOB`` holds ``job.json`` (``config``; ``trace``: membranes after every timestep;
-``stall`` of 256), ``program.json``, ``program.npz`` and ``spikes.npy`` (N, T, axons). What
-``LAMINA_PART`` (JSON) asks for is left there:
+``stall`` of 256; ``faults`` of the memory image, or null), ``program.json``, ``program.npz`` and
+``spikes.npy`` (N, T, axons). What ``LAMINA_PART`` (JSON) asks for is left there:
 
 ``chunks``, a list of (first, count)
     ``chunk-FIRST.npz``: ``events`` (count, T, neurons of the core), ``membranes{k}`` of every
@@ -21,6 +21,7 @@ import cocotb
 import numpy as np
 
 from lamina.models.config import EventKind, HardwareConfig
+from lamina.models.faults import FaultModel
 from lamina.models.link.driver import Conversation, Driver, converse_async
 from lamina.models.program import Program
 from lamina.tb.device_port import DevicePort
@@ -36,7 +37,8 @@ async def loaded(dut) -> tuple[DevicePort, Driver]:
     port, driver = DevicePort(dut, stall=JOB["stall"]), Driver(CONFIG, patience=50)
     await port.start()
     await converse_async(driver.hello(), port)
-    await converse_async(driver.load_program(Program.load(FOLDER)), port)
+    faults = JOB["faults"] and FaultModel(**JOB["faults"])
+    await converse_async(driver.load_program(Program.load(FOLDER), faults), port)
     return port, driver
 
 

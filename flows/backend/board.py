@@ -11,6 +11,7 @@ import serial
 from lamina.flows.errors import UserError
 from lamina.flows.progress import Reporter
 from lamina.models.config import EventKind, HardwareConfig
+from lamina.models.faults import FaultModel
 from lamina.models.link.device import GoldenDevice
 from lamina.models.link.driver import (
     Conversation,
@@ -101,7 +102,8 @@ class _Counted:
 
 
 def run_board(program: Program, config: HardwareConfig, spikes: np.ndarray, *, port: str,
-              baud: int, trace: bool = False, progress: Reporter | None = None) -> Trace:
+              baud: int, trace: bool = False, faults: FaultModel | None = None,
+              progress: Reporter | None = None) -> Trace:
     """Load `program` over a serial port and run every sample on the board.
 
     Parameters
@@ -115,6 +117,8 @@ def run_board(program: Program, config: HardwareConfig, spikes: np.ndarray, *, p
         See :class:`SerialTransport`.
     trace : bool
         Have every layer report, and read the membranes after every timestep.
+    faults : FaultModel or None
+        Of undervolted tiers, injected through the memory image.
     progress : callable, optional
         Called with samples done and samples.
 
@@ -125,7 +129,8 @@ def run_board(program: Program, config: HardwareConfig, spikes: np.ndarray, *, p
     """
     line = SerialTransport(port, baud)
     try:
-        return run_over(line, program, config, spikes, trace=trace, progress=progress)
+        return run_over(line, program, config, spikes, trace=trace, faults=faults,
+                        progress=progress)
     except (LinkError, serial.SerialException) as error:
         raise UserError(f"{port}: {error}") from error
     finally:
@@ -133,7 +138,8 @@ def run_board(program: Program, config: HardwareConfig, spikes: np.ndarray, *, p
 
 
 def run_over(line: Transport, program: Program, config: HardwareConfig, spikes: np.ndarray, *,
-             trace: bool = False, progress: Reporter | None = None) -> Trace:
+             trace: bool = False, faults: FaultModel | None = None,
+             progress: Reporter | None = None) -> Trace:
     """Like :func:`run_board`, over any line that the driver can speak on.
 
     Raises
@@ -146,7 +152,7 @@ def run_over(line: Transport, program: Program, config: HardwareConfig, spikes: 
         program = dataclasses.replace(program, layers=layers)
     driver = Driver(config)
     converse(driver.hello(), line)
-    converse(driver.load_program(program), line)
+    converse(driver.load_program(program, faults), line)
     runs = []
     for index, sample in enumerate(spikes):
         runs.append(converse(_stepwise(driver, sample) if trace else driver.run_sample(sample),

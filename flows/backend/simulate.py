@@ -24,6 +24,7 @@ from lamina.flows.backend.synth import CELL_DEFINES, synthesise_netlist
 from lamina.flows.errors import UserError
 from lamina.flows.progress import Reporter
 from lamina.models.config import HardwareConfig
+from lamina.models.faults import FaultModel
 from lamina.models.placement import place
 from lamina.models.program import Program
 from lamina.models.trace import Trace
@@ -114,7 +115,8 @@ class Simulation:
         return simulation
 
     def run(self, program: Program, spikes: np.ndarray, *, trace: bool = False, workers: int = 2,
-            stall: int = 0, progress: Reporter | None = None) -> tuple[Trace, dict]:
+            stall: int = 0, faults: FaultModel | None = None, progress: Reporter | None = None
+            ) -> tuple[Trace, dict]:
         """Run every sample of `spikes`; an interrupted run goes on where it stopped.
 
         Parameters
@@ -128,6 +130,8 @@ class Simulation:
             Simulator processes that share the samples.
         stall : int
             Of 256: how often each side of the byte streams pauses for a cycle.
+        faults : FaultModel or None
+            Of undervolted tiers, injected through the memory image.
         progress : callable, optional
             Called with samples done and samples.
 
@@ -146,7 +150,7 @@ class Simulation:
         start = time.perf_counter()
         if trace:
             program = all_reporting(program)
-        job = self._job(program, spikes, trace=trace, stall=stall)
+        job = self._job(program, spikes, faults, trace=trace, stall=stall)
         self._run_chunks(job, len(spikes), workers, progress)
         chunks = [_load(job / f"chunk-{first}.npz")
                   for first in range(0, len(spikes), CHUNK_SAMPLES)]
@@ -155,7 +159,7 @@ class Simulation:
         return _collect(program, self.config, spikes, chunks, trace), figures
 
     def record(self, program: Program, sample: np.ndarray, timestep: int, count: int,
-               target: pathlib.Path) -> None:
+               target: pathlib.Path, faults: FaultModel | None = None) -> None:
         """Run `sample` (T, axons) and leave the waves of `count` timesteps in `target`.
 
         Raises
@@ -163,20 +167,21 @@ class Simulation:
         SimulationError
             If it fails.
         """
-        job = self._job(program, sample[None], trace=False, stall=0)
+        job = self._job(program, sample[None], faults, trace=False, stall=0)
         part = {"dump": [0, timestep, count]}
         with _stopped([self._start_part(job, part, dump=True)]) as [process]:
             shutil.move(_answer(process) / "dump.vcd", target)
 
-    def _job(self, program: Program, spikes: np.ndarray, *, trace: bool,
-             stall: int) -> pathlib.Path:
+    def _job(self, program: Program, spikes: np.ndarray, faults: FaultModel | None, *,
+             trace: bool, stall: int) -> pathlib.Path:
         """Folder of a job, named by its content: the same job finds its chunks again."""
         jobs = self.build_dir / "jobs"
         draft = jobs / f".draft-{os.getpid()}"
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
         program.save(draft)
-        job = {"config": self.config.to_json(), "trace": trace, "stall": stall}
+        job = {"config": self.config.to_json(), "trace": trace, "stall": stall,
+               "faults": faults and dataclasses.asdict(faults)}
         (draft / "job.json").write_text(json.dumps(job, sort_keys=True))
         np.save(draft / "spikes.npy", spikes)
         inputs = [pathlib.Path(source) for source in self.sources
@@ -245,13 +250,14 @@ def _answer(process: subprocess.Popen) -> pathlib.Path:
 
 def run_rtl(program: Program, config: HardwareConfig, spikes: np.ndarray, *,
             build_dir: pathlib.Path, netlist: bool = False, trace: bool = False,
-            workers: int = 2, waves: bool = False, progress: Reporter | None = None,
+            workers: int = 2, waves: bool = False, faults: FaultModel | None = None,
+            progress: Reporter | None = None,
             notice: tools.Notice | None = None) -> tuple[Trace, dict]:
     """Build the device and run every sample of `spikes` on it; see :meth:`Simulation.run`.
 
     Parameters
     ----------
-    program, config, spikes, trace, workers, progress
+    program, config, spikes, trace, workers, faults, progress
         See :class:`Simulation` and its ``run``.
     build_dir : pathlib.Path
         Of the simulator and of finished samples.
@@ -263,9 +269,10 @@ def run_rtl(program: Program, config: HardwareConfig, spikes: np.ndarray, *,
         Called with a sentence when a first call takes long.
     """
     simulation = Simulation.of(config, build_dir, netlist=netlist, notice=notice)
-    result = simulation.run(program, spikes, trace=trace, workers=workers, progress=progress)
+    result = simulation.run(program, spikes, trace=trace, workers=workers, faults=faults,
+                            progress=progress)
     if waves:
-        simulation.record(program, spikes[0], 0, spikes.shape[1], build_dir / "waves.vcd")
+        simulation.record(program, spikes[0], 0, spikes.shape[1], build_dir / "waves.vcd", faults)
     return result
 
 

@@ -12,6 +12,7 @@ from lamina.flows.backend.simulate import Simulation, all_reporting
 from lamina.flows.progress import Reporter, say
 from lamina.models.config import HardwareConfig
 from lamina.models.decoder import decode
+from lamina.models.faults import FaultModel, faulty_program
 from lamina.models.network import run
 from lamina.models.program import Program
 from lamina.models.trace import Trace
@@ -26,8 +27,8 @@ Mismatch = dict[str, object]
 
 def verify(program: Program, config: HardwareConfig, spikes: np.ndarray,
            labels: np.ndarray | None, out: pathlib.Path, *, workers: int = 2, waves: bool = False,
-           netlist: bool = False, progress: Reporter | None = None,
-           notice: Callable[[str], None] | None = None) -> dict:
+           netlist: bool = False, faults: FaultModel | None = None,
+           progress: Reporter | None = None, notice: Callable[[str], None] | None = None) -> dict:
     """Run `spikes` on the simulated device and compare with the golden model.
 
     Every layer reports. Compared are the spikes of every neuron in every timestep and all
@@ -44,7 +45,7 @@ def verify(program: Program, config: HardwareConfig, spikes: np.ndarray,
         For the accuracy of the hardware.
     out : pathlib.Path
         Existing folder; finished samples are kept in it, so that an interrupted run goes on.
-    workers, netlist, progress, notice
+    workers, netlist, faults, progress, notice
         See :func:`lamina.flows.backend.simulate.run_rtl`.
     waves : bool
         Leave the waves of the first sample in ``out/waves.vcd``.
@@ -67,17 +68,21 @@ def verify(program: Program, config: HardwareConfig, spikes: np.ndarray,
     start = time.perf_counter()
     program = all_reporting(program)
     simulation = Simulation.of(config, out / "simulation", netlist=netlist, notice=notice)
-    got, figures = simulation.run(program, spikes, workers=workers, progress=progress)
-    expected = run(program, spikes, config.tiers, trace=True)
+    got, figures = simulation.run(program, spikes, workers=workers, faults=faults,
+                                  progress=progress)
+    golden = program if faults is None else faulty_program(program, config.lanes, config.tiers,
+                                                           faults)
+    expected = run(golden, spikes, config.tiers, trace=True)
     wrong = mismatches(program, expected, got)
     waveform = None
     if wrong:
-        wrong = _origin(simulation, program, spikes, expected, wrong)
-        waveform = _record(simulation, program, spikes, out / "mismatch.vcd", wrong[0], 2)
+        wrong = _origin(simulation, program, golden, spikes, faults, wrong)
+        waveform = _record(simulation, program, spikes, out / "mismatch.vcd", wrong[0], 2, faults)
         _print(wrong, waveform)
     elif waves:
         first = {"sample": 0, "timestep": 0}
-        waveform = _record(simulation, program, spikes, out / "waves.vcd", first, spikes.shape[1])
+        waveform = _record(simulation, program, spikes, out / "waves.vcd", first, spikes.shape[1],
+                           faults)
     return {
         **figures, "samples": len(spikes), "timesteps": len(spikes) * spikes.shape[1],
         "events_compared": sum(int(np.count_nonzero(ours | theirs)) for ours, theirs in
@@ -122,13 +127,13 @@ def _differences(name: str, index: int, quantity: str, expected: np.ndarray, got
             for sample, step, neuron in np.argwhere(expected != got).tolist()]
 
 
-def _origin(simulation: Simulation, program: Program, spikes: np.ndarray, expected: Trace,
-            wrong: list[Mismatch]) -> list[Mismatch]:
+def _origin(simulation: Simulation, program: Program, golden: Program, spikes: np.ndarray,
+            faults: FaultModel | None, wrong: list[Mismatch]) -> list[Mismatch]:
     """`wrong`, preceded by where the first wrong sample leaves the golden run, if it still does."""
     sample = wrong[0]["sample"]
     alone = spikes[sample:sample + 1]
-    got, _ = simulation.run(program, alone, trace=True, workers=1)
-    traced = mismatches(program, run(program, alone, simulation.config.tiers, trace=True), got)
+    got, _ = simulation.run(program, alone, trace=True, workers=1, faults=faults)
+    traced = mismatches(program, run(golden, alone, simulation.config.tiers, trace=True), got)
     for mismatch in traced:
         mismatch["sample"] = sample
     first = [mismatch for mismatch in traced[:1] if mismatch not in wrong]
@@ -136,8 +141,8 @@ def _origin(simulation: Simulation, program: Program, spikes: np.ndarray, expect
 
 
 def _record(simulation: Simulation, program: Program, spikes: np.ndarray, target: pathlib.Path,
-            first: Mismatch, count: int) -> pathlib.Path:
-    simulation.record(program, spikes[first["sample"]], first["timestep"], count, target)
+            first: Mismatch, count: int, faults: FaultModel | None) -> pathlib.Path:
+    simulation.record(program, spikes[first["sample"]], first["timestep"], count, target, faults)
     return target
 
 

@@ -176,7 +176,10 @@ def _recipe(network: FloatNetwork, options: CompileOptions,
     recipe = Recipe.choose(options.weight_bits, config, tier_fill=options.tier_fill)
     names = {name: layer.name for layer in network.layers for name in (layer.name, *layer.nodes)}
     modes = parse_tier_modes(options.tier_modes, len(recipe.tiers), names)
-    return dataclasses.replace(recipe, gated_tiers=modes.program, layer_gated=modes.layers)
+    return dataclasses.replace(
+        recipe, gated_tiers=modes.program.gated, tier_millivolts=modes.program.millivolts,
+        layer_gated={name: setting.gated for name, setting in modes.layers.items()},
+        layer_millivolts={name: setting.millivolts for name, setting in modes.layers.items()})
 
 
 def _quantised(network: FloatNetwork, spikes: np.ndarray, labels: np.ndarray | None,

@@ -63,6 +63,11 @@ class Recipe:
         Lowest tiers that a layer does not access, by its name.
     tier_fill : str
         ``mid`` or ``zero``.
+    tier_millivolts : tuple of int
+        Supply of each tier [mV]; empty: all nominal. It widens the accumulator for what failing
+        cells may read as; scales are fitted without faults.
+    layer_millivolts : dict of str to tuple of int
+        The same while a layer runs, by its name.
     copies : int
         How often a layer may list its sources, at least 1: a weight is then the sum of as many
         codes, which makes the scale finer where a few weights are much larger than the threshold.
@@ -77,6 +82,8 @@ class Recipe:
     gated_tiers: int = 0
     layer_gated: dict[str, int] = dataclasses.field(default_factory=dict)
     tier_fill: str = "mid"
+    tier_millivolts: tuple[int, ...] = ()
+    layer_millivolts: dict[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
     copies: int = 1
 
     @classmethod
@@ -194,7 +201,8 @@ def _build(layer: FloatLayer, choice: _Choice, recipe: Recipe, copies: int, *, b
     fields["sources"] *= copies
     return Layer(name=layer.name, weights=_codes(layer, choice.scale, recipe, copies),
                  reset=layer.reset, spiking=layer.spiking, refractory=layer.refractory,
-                 gated_tiers=recipe.layer_gated.get(layer.name, 0), **fields,
+                 gated_tiers=recipe.layer_gated.get(layer.name, 0),
+                 tier_millivolts=recipe.layer_millivolts.get(layer.name, ()), **fields,
                  **_integers(layer, choice, recipe, bias))
 
 
@@ -212,12 +220,13 @@ def _program(network: FloatNetwork, layers: tuple[Layer, ...], recipe: Recipe,
              state_bits: int, shape: tuple[int, ...] = ()) -> Program:
     acc_bits = accumulator_bits(layers, tiers=recipe.tiers, gated=recipe.gated_tiers,
                                 fill=recipe.tier_fill, decay_bits=recipe.decay_bits,
-                                state_bits=state_bits)
+                                state_bits=state_bits, millivolts=recipe.tier_millivolts)
     return Program(name=network.name, layers=layers, timesteps=network.timesteps,
                    weight_bits=recipe.weight_bits, acc_bits=acc_bits, state_bits=state_bits,
                    decay_bits=recipe.decay_bits, encoder=network.encoder, input_shape=shape,
                    decoding=network.decoding, gated_tiers=recipe.gated_tiers,
-                   tier_fill=recipe.tier_fill, assumptions=dict(network.assumptions))
+                   tier_fill=recipe.tier_fill, tier_millivolts=recipe.tier_millivolts,
+                   assumptions=dict(network.assumptions))
 
 
 class _Search:

@@ -16,6 +16,7 @@ from lamina.models.config import HardwareConfig
 from lamina.models.placement import place
 from lamina.models.program import Layer, Program
 from lamina.models.trace import Trace
+from lamina.models.voltage import supplies
 
 __all__ = ["SCHEMA_VERSION", "build_report", "network_block", "render_html", "report_text",
            "result_rows"]
@@ -295,7 +296,11 @@ def _tier(program: Program, config: HardwareConfig, index: int, words: list[int]
         base += size
     bits = sum(words) * config.lanes * config.tiers[index]
     off = [part["name"] for part in parts if part["gated"]]
+    on = dict.fromkeys(f"{volts:.3g} V" for layer in program.layers
+                       if (volts := supplies(program, layer, len(config.tiers))[index]))
     state = "off" if len(off) == len(parts) else f"off in {', '.join(off)}" if off else "nominal"
+    if set(on) - {"1.1 V"}:
+        state = f"{state.replace('nominal', '')} {' and '.join(on)}".strip()
     return {"index": index, "bits": config.tiers[index], "parts": parts,
             "text": f"{bits:,} bit used, {state}"}
 

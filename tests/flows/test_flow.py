@@ -85,6 +85,20 @@ def test_a_gated_tier_is_never_read(folder):
     assert 'class="off"' in (folder / "gated" / "report.html").read_text()
 
 
+def test_undervolted_tiers_fail_alike_in_rtl_and_golden_model(folder):
+    modes = ("--tier-modes", "nominal,0.75,0.75,gated")
+    found = {chip: run("verify", folder / f"chip{chip}", *modes, "--chip", str(chip))
+             for chip in (3, 4)}
+    for chip, result in found.items():
+        assert result["mismatches"] == 0 < result["events_compared"]
+        assert result["faults"] == f"chip {chip}, flip, injected through the memory image"
+    assert found[3]["counters"] != found[4]["counters"]
+    assert cli.main(["report", str(folder / "chip3")]) == 0
+    report = json.loads((folder / "chip3" / "report.json").read_text())
+    assert report["quantisation"]["faults"] == report["verify"]["faults"] == found[3]["faults"]
+    assert "0.75 V" in (folder / "chip3" / "report.html").read_text()
+
+
 def test_verification_after_synthesis(report, folder):
     assert cli.main(["verify", str(folder / "first"), "--on", "netlist", "--samples", "2"]) == 0
 

@@ -145,3 +145,21 @@ def test_one_bit_less_really_wraps(make_layer):
 def test_refusal(make_layer):
     with pytest.raises(ValueError, match=r"^weights must be in -8\.\.7 for tiers \(2, 2\), not 8$"):
         accumulator_bits([make_layer(weights=[[8]])], **MODES, **WIDTHS)
+
+
+def test_whatever_failing_tiers_give_back_cannot_wrap(random_layer):
+    """Every weight that tier 1 of two may read as, by exhaustion."""
+    rng = np.random.default_rng(4)
+    wider = 0
+    for _ in range(40):
+        layer = random_layer(rng, name="l", axons=2, neurons=1, weight_bits=4, **WIDTHS)
+        sums = []
+        for low_bits in itertools.product(range(4), repeat=2):
+            sums += sums_of(layer, 0, layer.weights & ~3 | np.array(low_bits)[:, None])
+        needed = max(WIDTHS["state_bits"] + 1, signed_bits(min(sums), max(sums)))
+        bits = accumulator_bits([layer], **MODES, **WIDTHS, millivolts=(1100, 800))
+        assert needed <= bits <= needed + 1
+        own = dataclasses.replace(layer, tier_millivolts=(1100, 800))
+        assert accumulator_bits([own], **MODES, **WIDTHS) == bits
+        wider += bits > accumulator_bits([layer], **MODES, **WIDTHS)
+    assert wider

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
-from lamina.models.tiers import effective_weights, join_slices, slice_weights
+from lamina.models.tiers import effective_weights, join_slices, readable_codes, slice_weights
 
 CODES = np.arange(-128, 128)
 
@@ -44,6 +46,22 @@ def test_fill_centres_the_error(tiers):
         middle = effective_weights(CODES, tiers, gated, "mid")
         np.testing.assert_array_equal(zero, CODES >> lost << lost)
         np.testing.assert_array_equal(middle - zero, 1 << (lost - 1))
+
+
+@pytest.mark.parametrize("tiers", [(2, 2, 2, 2), (1, 3, 4), (8,), (1,)])
+def test_readable_codes_are_the_extremes_of_every_choice_of_bits(tiers):
+    codes = CODES if tiers != (1,) else np.array([-1, 1])
+    for failing in itertools.product((False, True), repeat=len(tiers)):
+        choices = [np.arange(1 << bits) if fails else None
+                   for bits, fails in zip(tiers, failing, strict=True)]
+        read = []
+        for parts in itertools.product(*[[None] if c is None else c.tolist() for c in choices]):
+            slices = slice_weights(codes, tiers)
+            read.append(join_slices([stored if part is None else np.full_like(stored, part)
+                                     for stored, part in zip(slices, parts, strict=True)], tiers))
+        low, high = readable_codes(codes, tiers, failing)
+        np.testing.assert_array_equal(low, np.min(read, axis=0))
+        np.testing.assert_array_equal(high, np.max(read, axis=0))
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

@@ -11,7 +11,7 @@ import pytest
 from lamina.models.config import HardwareConfig
 from lamina.models.placement import misfits
 from lamina.models.program import Program
-from lamina.models.voltage import BIT_ERROR_RATES, bit_error_rate, can_fail, supplies
+from lamina.models.voltage import BIT_ERROR_RATES, bit_error_rate, can_fail, failing_tiers, supplies
 
 
 @pytest.mark.parametrize(("volts", "rate"), BIT_ERROR_RATES.items())
@@ -102,3 +102,11 @@ def test_a_core_has_a_tier_for_every_voltage(program):
     config = HardwareConfig(lanes=4, tiers=(4, 2, 2))
     assert misfits(program, config) == ["needs 2 tiers for its voltages, has 3"]
     assert misfits(program, HardwareConfig(lanes=4, tiers=(4, 4))) == []
+
+
+def test_tiers_below_850_millivolts_fail():
+    assert failing_tiers((1100, 850, 849, 600), 4) == (False, False, True, True)
+    assert failing_tiers((), 2) == (False, False)
+    with pytest.raises(ValueError, match=r"^tier_millivolts must have 2 entries, one per tier, "
+                                         r"not 1$"):
+        failing_tiers((800,), 2)
