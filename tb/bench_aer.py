@@ -13,6 +13,7 @@ from cocotb.triggers import ClockCycles, FallingEdge, Timer
 
 EVENTS = int(os.environ.get("LAMINA_EVENTS", "20000"))
 PERIOD_PS = 10_000
+LONGEST_NS = 100_000 + 100 * EVENTS
 
 
 async def started(dut, fast_ps: int) -> None:
@@ -49,7 +50,7 @@ async def send(dut, count: int, *, ticks_every: int = 0) -> None:
     assert int(dut.ticks.value) == strobes
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=LONGEST_NS, timeout_unit="ns")
 async def an_immediate_sender_waits_for_at_most_eight_cycles(dut):
     """A sender that reacts within a tenth of a cycle gets an event through in 8 cycles or less."""
     dut.raw.value = 0
@@ -59,7 +60,7 @@ async def an_immediate_sender_waits_for_at_most_eight_cycles(dut):
     assert 1000 < int(dut.cycles.value) <= 8 * 1000, int(dut.cycles.value)
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=LONGEST_NS, timeout_unit="ns")
 @cocotb.parametrize(fast_ps=[970, 3_700, 10_000, 17_300], pauses=[(0, 200), (200, 0), (180, 230)])
 async def no_event_is_lost(dut, fast_ps, pauses):
     """Random pauses of sender and receiver, any ratio and phase of the clocks, ticks in between."""
@@ -70,7 +71,7 @@ async def no_event_is_lost(dut, fast_ps, pauses):
     await send(dut, EVENTS // 12 + 1, ticks_every=197)
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=LONGEST_NS, timeout_unit="ns")
 @cocotb.parametrize(pauses=[(0, 0), (0, 150), (150, 0), (150, 150)])
 async def raw_events_pass_through(dut, pauses):
     """One event per cycle from a sender in the core's clock domain."""
