@@ -2,7 +2,7 @@
 
 A cell is named by tier, word address and bit (of the word, lane 0 in the low bits); its uniform
 draw u belongs to the chip, not to what is stored in it. It fails at V iff ``u < p(V)``, so what
-fails at one voltage also fails at every lower one (Nguyen 2025).
+fails at one voltage also fails at every lower one (Nguyen 2023b).
 """
 
 from __future__ import annotations

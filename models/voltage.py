@@ -10,7 +10,7 @@ __all__ = ["BIT_ERROR_RATES", "bit_error_rate", "can_fail", "failing_tiers", "su
 
 BIT_ERROR_RATES = {0.85: 0.0, 0.825: 0.00116, 0.80: 0.01903, 0.775: 0.11519, 0.75: 0.27163,
                    0.725: 0.43982, 0.70: 0.62309}
-"""Share of failing cells at a supply [V], measured at 45 nm (Nguyen 2025)."""
+"""Share of failing cells at a supply [V], measured at 45 nm (Nguyen 2023b)."""
 
 _LOWEST, _SAFE, _NOMINAL = 0.60, 0.85, 1.10
 _CURVE = (-120.19, 156.82, -50.61)

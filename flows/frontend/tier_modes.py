@@ -54,7 +54,7 @@ def parse_tier_modes(text: str | None, tiers: int, layers: dict[str, str]) -> Ti
     text : str or None
         One entry per tier, highest first: ``nominal``, ``gated`` or a voltage [V]; or ``UVk@V``
         (the k lowest tiers at V) or ``UV-PGk@V`` (the lowest gated, the k above it at V; Nguyen
-        2025). None: all nominal. Layers that are not named are nominal.
+        2023b). None: all nominal. Layers that are not named are nominal.
     tiers : int
     layers : dict of str to str
         Name of the layer by each name that a user may call it (its own, its weight node's).
