@@ -18,14 +18,12 @@ from lamina.flows.workspace import replaced_file
 from lamina.models.config import HardwareConfig
 from lamina.models.cost import sample_cycles
 from lamina.models.network import run
-from lamina.models.placement import required_features
 from lamina.models.program import Program
 
 __all__ = ["WIDTHS", "choose_width", "explore", "predict_cycles"]
 
 WIDTHS = (1, 2, 3, 4, 5, 6, 7, 8, 16)
 _COSTED_SAMPLES = 10
-_NOT_COSTED = ("sources", "windows")
 
 
 def explore(job: Job, folder: pathlib.Path, *, keep: float, key: dict) -> dict:
@@ -50,7 +48,7 @@ def explore(job: Job, folder: pathlib.Path, *, keep: float, key: dict) -> dict:
         ``widths``: per width ``weight_bits``, ``accuracy``, ``float_accuracy``, ``agreement``,
         ``spike_agreement`` and ``jaccard`` of the output layer, ``memory_bits`` of all weights,
         ``state_bits``, ``acc_bits``, ``decay_bits``, ``cycles_per_sample`` as predicted (None
-        where the network has no closed form), ``fits`` the target, ``scales`` per layer;
+        where it does not fit), ``fits`` the target, ``scales`` per layer;
         ``chosen``: width or None; ``keep``.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -81,18 +79,17 @@ def choose_width(widths: list[dict], keep: float) -> int | None:
     return None
 
 
-def predict_cycles(program: Program, config: HardwareConfig, spikes: np.ndarray) -> float | None:
-    """Mean cycles of a sample on `config`; None where the closed form covers no such network.
+def predict_cycles(program: Program, config: HardwareConfig, spikes: np.ndarray) -> float:
+    """Mean cycles of a sample on `config`: see :func:`lamina.models.cost.sample_cycles`.
 
     Parameters
     ----------
     program : Program
     config : HardwareConfig
+        Of a core that runs it.
     spikes : uint8 array (N, T, axons)
         N of at least 1.
     """
-    if any(feature in _NOT_COSTED for feature in required_features(program)):
-        return None
     trace = run(program, spikes, config.tiers, trace=True)
     cycles = [sample_cycles(program, config, sample, [fired[index] for fired in trace.layer_spikes])
               .cycles for index, sample in enumerate(spikes)]
@@ -133,7 +130,7 @@ def _judge(job: Job, bits: int) -> dict:
             "cycles_per_sample": _cycles(job, compiled) if fits else None}
 
 
-def _cycles(job: Job, compiled: Compiled) -> float | None:
+def _cycles(job: Job, compiled: Compiled) -> float:
     program = compiled.program
     spikes = compiled.data.encoded(program, 0, _COSTED_SAMPLES)
     return predict_cycles(program, job.target.fitted(program).config, spikes)

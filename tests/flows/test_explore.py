@@ -80,16 +80,18 @@ def test_without_labels_the_agreement_counts():
     assert explore.choose_width(widths, 0.1) == 8
 
 
-def test_cycles_are_predicted_for_chains_only(explored):
+def test_cycles_are_predicted_for_chains_and_graphs(explored):
     folder, _ = explored
     program, config = load_program(folder / "program"), HardwareConfig()
+    graphs = dataclasses.replace(config, features=("sources",))
     spikes = load_data("digits").encoded(program, 0, 3)
     assert spikes.any()
-    assert explore.predict_cycles(program, config, spikes) > 1000
+    plain = explore.predict_cycles(program, config, spikes)
+    assert plain > 1000
     late = dataclasses.replace(program.layers[0], sources=(
         Source(layer=INPUT, units=64, delay=1),))
     delayed = dataclasses.replace(program, layers=(late, *program.layers[1:]))
-    assert explore.predict_cycles(delayed, config, spikes) is None
+    assert explore.predict_cycles(delayed, graphs, spikes) > plain
 
 
 def test_one_width_is_a_compilation(tmp_path, capsys):
