@@ -7,12 +7,14 @@ import enum
 import json
 import zlib
 
+from lamina.models.adders.spec import AdderSpec
 from lamina.models.check import check_int, check_one_of
 
 __all__ = [
     "BANKS",
     "COUNTERS",
     "FEATURES",
+    "MAX_ADDERS",
     "MAX_PAYLOAD_BYTES",
     "PROTOCOL_VERSION",
     "SPRAM_WORDS",
@@ -35,6 +37,8 @@ FEATURES = ("currents", "rederived", "refractory", "sources", "subtractive", "wi
 """What a core is generated with when a program needs it: integrators and synaptic currents, the
 rule subtract-rederived, a refractory timestep, several sources with recurrence and delays, the
 subtractive leak, convolution (which takes ``sources`` along)."""
+MAX_ADDERS = 16
+"""Adders that one core may be generated with: the field of a descriptor has four bits."""
 PROTOCOL_VERSION = 1
 SPRAM_WORDS = 16384
 """Depth of one SB_SPRAM256KA [word]."""
@@ -93,9 +97,9 @@ class DescriptorField(enum.IntEnum):
     """16-bit words of a descriptor entry; word address = entry * ``descriptor_words`` + field.
 
     An entry is a layer with its first source, a further source of the layer before it, or a relay.
-    ``CURRENT`` is read with ``currents`` or ``sources``; the fields from ``SOURCE_WORDS`` on exist
-    with ``sources``, those from ``POSITIONS`` on with ``windows``; pairs hold rows in the low and
-    columns in the high byte.
+    ``LAST_LANES`` holds the number of the layer's adder in bits 11..8. ``CURRENT`` is read with
+    ``currents`` or ``sources``; the fields from ``SOURCE_WORDS`` on exist with ``sources``, those
+    from ``POSITIONS`` on with ``windows``; pairs hold rows in the low and columns in the high byte.
     """
 
     AXONS = 0
@@ -230,6 +234,9 @@ class HardwareConfig:
     mask_rows : int
         Rows of former spikes, ``groups`` or more: a relay of a delayed source takes rows of its
         own; 0 stands for ``groups``.
+    adders : tuple of str
+        Names of the accumulation adders (:class:`lamina.models.adders.spec.AdderSpec`), 1..16; a
+        layer chooses one of them where there are several.
     """
 
     name: str = "lamina"
@@ -246,6 +253,7 @@ class HardwareConfig:
     output_words: int = 512
     features: tuple[str, ...] = ()
     mask_rows: int = 0
+    adders: tuple[str, ...] = ("exact",)
 
     def __post_init__(self):
         if not self.name.isidentifier():
@@ -267,6 +275,7 @@ class HardwareConfig:
         if self.neurons > 16384:
             raise ValueError(f"lanes * groups must be at most 16384, not {self.neurons}")
         self._check_features()
+        self._check_adders()
         if self.neurons > self.axons and not self.has("sources"):
             raise ValueError(f"axons must be at least lanes * groups = {self.neurons}, "
                              f"not {self.axons}")
@@ -278,6 +287,17 @@ class HardwareConfig:
         object.__setattr__(self, "features", tuple(sorted(features)))
         object.__setattr__(self, "mask_rows", self.mask_rows or self.groups)
         check_int("mask_rows", self.mask_rows, self.groups, 16384)
+
+    def _check_adders(self):
+        check_int("number of adders", len(self.adders), 1, MAX_ADDERS)
+        specs = [AdderSpec.parse(name) for name in self.adders]
+        object.__setattr__(self, "adders", tuple(spec.name for spec in specs))
+        if len(set(self.adders)) != len(self.adders):
+            raise ValueError(f"adders must differ, not {', '.join(self.adders)}")
+        for spec in specs:
+            if spec.low_bits >= self.acc_bits:
+                raise ValueError(f"acc_bits must be above the {spec.low_bits} low bits of "
+                                 f"{spec.label}, not {self.acc_bits}")
 
     def has(self, feature: str) -> bool:
         """Whether the core is generated with `feature`."""
@@ -362,7 +382,8 @@ class HardwareConfig:
         """Inverse of :meth:`to_json`; validates like the constructor."""
         fields = json.loads(text)
         fields["tiers"] = tuple(fields["tiers"])
-        fields["features"] = tuple(fields.get("features", ()))
+        for name, default in (("features", ()), ("adders", ("exact",))):
+            fields[name] = tuple(fields.get(name, default))
         return cls(**fields)
 
 

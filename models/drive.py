@@ -58,12 +58,15 @@ class Drive:
         With the weights that its lanes see.
     dtype : type
         ``np.int64``, or a float type in which every partial sum is exact.
+    shift : int
+        Low bits that are cut off the weights first.
     """
 
-    def __init__(self, layer: Layer, dtype: type):
+    def __init__(self, layer: Layer, dtype: type, shift: int = 0):
         self._layer, self._dtype = layer, dtype
         edges = np.cumsum([0] + [source.axons for source in layer.sources])
-        self._parts = [(source, layer.weights[start:stop].astype(dtype)) for source, start, stop
+        weights = (layer.weights >> shift).astype(dtype)
+        self._parts = [(source, weights[start:stop]) for source, start, stop
                        in zip(layer.sources, edges, edges[1:], strict=False)]
 
     def __call__(self, frames: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

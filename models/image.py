@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from lamina.models.config import HardwareConfig, Register, ResetRule, Space, StateRegion
+from lamina.models.config import (
+    DescriptorField,
+    EntryKind,
+    HardwareConfig,
+    Register,
+    ResetRule,
+    Space,
+    StateRegion,
+)
 from lamina.models.faults import FaultModel, faulty_cells
 from lamina.models.placement import PlacedLayer, Placement, misfits, place
 from lamina.models.program import Layer, Program
@@ -12,6 +20,7 @@ from lamina.models.tiers import TIER_FILLS, slice_weights
 
 __all__ = ["ADDRESS_BITS", "ImageBlock", "memory_image"]
 
+_ADDER_PLACE = 8
 ADDRESS_BITS = 20
 """Width of a host address within one space [bit]."""
 
@@ -59,7 +68,7 @@ def memory_image(program: Program, config: HardwareConfig,
         *_faulty(_weight_blocks(program, config, placement), program, config, faults),
         _register(Register.TIER_LOST, every_tier),
         *_state_blocks(program, config, placement),
-        (int(Space.DESCRIPTORS), 0, _descriptors(placement, config)),
+        (int(Space.DESCRIPTORS), 0, _descriptors(program, placement, config)),
         _register(Register.INPUT_AXONS, int(placement.input_axons.max()) + 1),
         _register(Register.TIER_GATED, _gate_mask(program.gated_tiers, config)),
         _register(Register.LAYERS, len(placement.entries)),
@@ -86,13 +95,16 @@ def _check_addresses(image: list[ImageBlock], config: HardwareConfig) -> None:
                              f"words of {ADDRESS_BITS}-bit addresses, not {end}")
 
 
-def _descriptors(placement: Placement, config: HardwareConfig) -> np.ndarray:
+def _descriptors(program: Program, placement: Placement, config: HardwareConfig) -> np.ndarray:
     """The words of all entries, in the order of ``DescriptorField``, unused ones zero."""
+    adders = iter([config.adders.index(layer.adder) for layer in program.layers])
     words = np.zeros((len(placement.entries), config.descriptor_words), dtype=np.uint16)
     for row, entry in zip(words, placement.entries, strict=True):
         for field, value in entry.items():
             if field < config.descriptor_fields:
                 row[field] = value
+        if row[DescriptorField.LAST_LANES] >> 14 == EntryKind.LAYER:
+            row[DescriptorField.LAST_LANES] |= next(adders) << _ADDER_PLACE
     return words.reshape(-1)
 
 

@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from lamina.models.adders.ordered import OrderedDrive
+from lamina.models.adders.spec import EXACT
 from lamina.models.blas import single_threaded
 from lamina.models.config import ResetRule
 from lamina.models.drive import Drive
 from lamina.models.fixed import bounds, signed_bits
-from lamina.models.neuron import neuron_step, neuron_wraps
+from lamina.models.neuron import leaked, neuron_step, neuron_wraps
 from lamina.models.program import Layer, Program
 from lamina.models.ranges import sum_range
 from lamina.models.source import INPUT, Source
@@ -121,9 +123,10 @@ def _is_chain(program: Program) -> bool:
 
 
 def _is_plain_lif(layer: Layer) -> bool:
-    """Whether the fast executor knows the neuron model."""
-    return (layer.spiking and layer.current is None and not layer.refractory
-            and layer.leak == "decay" and layer.reset is not ResetRule.SUBTRACT_REDERIVED)
+    """Whether the fast executor knows the neuron model, and no adder cares for the order."""
+    return (layer.adder == EXACT.name and layer.spiking and layer.current is None
+            and not layer.refractory and layer.leak == "decay"
+            and layer.reset is not ResetRule.SUBTRACT_REDERIVED)
 
 
 def _checked(spikes: np.ndarray, program: Program) -> np.ndarray:
@@ -294,7 +297,8 @@ class _Network:
         self._program = program
         self._layers = [_seen_layer(layer, program, tiers) for layer in program.layers]
         ranges = [sum_range(layer, layer.weights, decay_bits=program.decay_bits,
-                            state_bits=program.state_bits) for layer in self._layers]
+                            state_bits=program.state_bits, acc_bits=program.acc_bits)
+                  for layer in self._layers]
         self.may_wrap = any(signed_bits(*span) > program.acc_bits for span in ranges)
         self.is_simple = _is_chain(program) and all(map(_is_plain_lif, program.layers))
         if self.is_simple:
@@ -302,14 +306,15 @@ class _Network:
             self._fast = [_FastLayer(layer, program, dtype) for layer in self._layers]
             self._dtype = dtype
 
-    def drives(self, exact: bool) -> list[Drive]:
+    def drives(self, exact: bool) -> list[Drive | OrderedDrive]:
         """What sums the weights of each layer: integers, or floats in which nothing is lost."""
         def dtype(layer: Layer) -> type:
             pool = max((int(np.prod(source.window.pool)) for source in layer.sources
                         if source.window is not None), default=1)
             gross = int(np.abs(layer.weights).sum(axis=0).max(initial=0)) * pool
             return np.float32 if gross <= _FLOAT32_LIMIT else np.float64
-        return [Drive(layer, np.int64 if exact else dtype(layer)) for layer in self._layers]
+        return [Drive(layer, np.int64 if exact else dtype(layer)) if layer.adder == EXACT.name
+                else OrderedDrive(self._program, layer, plain=exact) for layer in self._layers]
 
     def _fits_float32(self, ranges: list[tuple[int, int]]) -> bool:
         """Whether products, partial sums in any order and reset differences stay below 2**24."""
@@ -340,7 +345,12 @@ class _Network:
         wraps = 0
         for t in range(spikes.shape[1]):
             for k, (layer, drive) in enumerate(zip(self._layers, drives, strict=True)):
-                sums, sops = drive([state.arriving(t, source) for source in layer.sources])
+                arriving = [state.arriving(t, source) for source in layer.sources]
+                if isinstance(drive, OrderedDrive):
+                    sums, sops = drive(arriving, leaked(layer, state.membranes[k],
+                                                        self._program.decay_bits))
+                else:
+                    sums, sops = drive(arriving)
                 result.sops[k, rows] += sops
                 wraps += self._advance(state, k, t, layer, sums)
                 result.counts[k + 1, rows] += state.spikes[k][:, t].sum(axis=1, dtype=np.int64)

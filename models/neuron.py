@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from lamina.models.adders.accumulate import accumulate
+from lamina.models.adders.spec import AdderSpec
 from lamina.models.config import ResetRule
 from lamina.models.fixed import outside, saturate, wrap
 from lamina.models.program import Layer
@@ -120,9 +122,21 @@ def lif_step(layer: Layer, v: np.ndarray, spikes: np.ndarray, **widths: int):
     **widths
         As for :func:`neuron_step`.
     """
-    return neuron_step(layer, v, spikes.astype(np.int64) @ layer.weights, **widths)
+    return neuron_step(layer, v, _drive(layer, v, spikes, widths), **widths)
+
+
+def _drive(layer: Layer, v: np.ndarray, spikes: np.ndarray, widths: dict) -> np.ndarray:
+    """What the spikes add to the leaked membranes by the layer's adder."""
+    spec = AdderSpec.parse(layer.adder)
+    if spec.is_exact:
+        return spikes.astype(np.int64) @ layer.weights
+    start = np.broadcast_to(leaked(layer, v, widths["decay_bits"]).reshape(-1, layer.neurons),
+                            (spikes.size // layer.axons, layer.neurons))
+    flat = spikes.reshape(-1, layer.axons).astype(bool)
+    total = accumulate(spec, start, layer.weights, enumerate(flat.T), widths["acc_bits"])
+    return (total - start).reshape(*spikes.shape[:-1], layer.neurons)
 
 
 def lif_wraps(layer: Layer, v: np.ndarray, spikes: np.ndarray, **widths: int) -> int:
     """:func:`neuron_wraps` with the arguments of :func:`lif_step`."""
-    return neuron_wraps(layer, v, spikes.astype(np.int64) @ layer.weights, **widths)
+    return neuron_wraps(layer, v, _drive(layer, v, spikes, widths), **widths)

@@ -8,6 +8,7 @@ import itertools
 
 import numpy as np
 
+from lamina.models.adders.spec import EXACT, AdderSpec
 from lamina.models.config import DescriptorField, EntryKind, HardwareConfig, ResetRule
 from lamina.models.program import Layer, Program
 from lamina.models.source import INPUT, Source
@@ -386,6 +387,12 @@ def misfits(program: Program, config: HardwareConfig) -> list[str]:
     if placement.rows > config.groups:
         needs = [need for need in needs if need[0] != "rows of former spikes"]
     short = [f"needs {need} {what}, has {has}" for what, need, has in needs if need > has]
+    short += [f"needs the adder {AdderSpec.parse(name).label}, has "
+              f"{', '.join(AdderSpec.parse(other).label for other in config.adders)}"
+              for name in program.adders if name not in config.adders]
+    if any(AdderSpec.parse(name).window for name in program.adders) \
+            and program.acc_bits < config.acc_bits:
+        short.append(f"needs {program.acc_bits} accumulator bits exactly, has {config.acc_bits}")
     short += [f"needs the feature {feature}, has {', '.join(config.features) or 'none'}"
               for feature in features if not config.has(feature)]
     supplied = {len(each.tier_millivolts) for each in (program, *program.layers)} - {0, tiers}
@@ -397,8 +404,16 @@ def misfits(program: Program, config: HardwareConfig) -> list[str]:
     return short
 
 
+def _adders(program: Program, config: HardwareConfig) -> tuple[str, ...]:
+    """The adders of `config` if they suffice, else with those of `program`; exact only if used."""
+    if set(program.adders) <= set(config.adders):
+        return config.adders
+    kept = config.adders if config.adders != (EXACT.name,) else ()
+    return tuple(dict.fromkeys((*kept, *program.adders)))
+
+
 def grown(program: Program, config: HardwareConfig, most: dict[str, int]) -> HardwareConfig:
-    """`config` with the features that `program` needs, and grown where it is short.
+    """`config` with the features and adders that `program` needs, and grown where it is short.
 
     Parameters
     ----------
@@ -415,7 +430,7 @@ def grown(program: Program, config: HardwareConfig, most: dict[str, int]) -> Har
     """
     placement = place(program, config.lanes, len(config.tiers))
     features = tuple(sorted({*config.features, *required_features(program)}))
-    config = dataclasses.replace(config, features=features)
+    config = dataclasses.replace(config, features=features, adders=_adders(program, config))
     if not most or not misfits(program, config):
         return config
     needs = {"weight_words": placement.weight_words, "axons": placement.axons,

@@ -10,6 +10,7 @@ import pathlib
 
 import numpy as np
 
+from lamina.models.adders.spec import EXACT, AdderSpec
 from lamina.models.check import check_int, check_one_of
 from lamina.models.config import ResetRule
 from lamina.models.source import INPUT, Source, Window
@@ -65,7 +66,7 @@ class Layer:
         other one must be zero.
     reset : ResetRule
     adder : str
-        Name of the accumulation adder; only ``exact`` so far.
+        Name of the accumulation adder: :class:`lamina.models.adders.spec.AdderSpec`.
     report : bool
         Whether the host receives this layer's events; the last layer always reports.
     gated_tiers : int
@@ -125,7 +126,7 @@ class Layer:
             raise ValueError(f"{self.name} must have at least one axon and one neuron, "
                              f"not {self.axons} x {self.neurons}")
         object.__setattr__(self, "reset", ResetRule(self.reset))
-        check_one_of(f"{self.name}.adder", self.adder, ("exact",))
+        object.__setattr__(self, "adder", AdderSpec.parse(self.adder).name)
         check_int(f"{self.name}.gated_tiers", self.gated_tiers, 0, 7)
         object.__setattr__(self, "tier_millivolts", _millivolts(
             f"{self.name}.tier_millivolts", self.tier_millivolts))
@@ -367,6 +368,12 @@ class Program:
     def axons(self) -> int:
         """Input lines of the network."""
         return int(np.prod(self.input_shape))
+
+    @property
+    def adders(self) -> tuple[str, ...]:
+        """Adders of its layers, each once, ``exact`` first."""
+        return tuple(sorted({layer.adder for layer in self.layers},
+                            key=lambda name: (name != EXACT.name, name)))
 
     @property
     def outputs(self) -> int:

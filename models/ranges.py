@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 
 import numpy as np
 
+from lamina.models.adders.errors import weight_errors
+from lamina.models.adders.spec import EXACT, AdderSpec
 from lamina.models.config import ResetRule
 from lamina.models.fixed import bounds, signed_bits
 from lamina.models.neuron import leaked
@@ -17,14 +20,15 @@ __all__ = ["accumulator_bits", "sum_range"]
 
 
 def sum_range(
-    layer: Layer, weights: np.ndarray, *, decay_bits: int, state_bits: int,
+    layer: Layer, weights: np.ndarray, *, decay_bits: int, state_bits: int, acc_bits: int = 40,
     lowest: np.ndarray | None = None,
 ) -> tuple[int, int]:
     """Lowest and highest value [LSB] of any sum that `layer` forms with the given `weights`.
 
     It covers every membrane in `state_bits`, every set of active axons (of a convolution every set
     of active units in a window, pooled ones included), and every prefix of the leaked membrane plus
-    weights plus bias plus current, then ``x - p*r`` or ``x - spike*r``.
+    weights plus bias plus current, then ``x - p*r`` or ``x - spike*r``; every addition with the
+    largest error that the layer's adder can make on that weight.
 
     Parameters
     ----------
@@ -33,15 +37,18 @@ def sum_range(
         What the lanes see [LSB].
     decay_bits, state_bits : int
         F and store width [bit].
+    acc_bits : int
+        Width of the adders, which a windowed one can err by.
     lowest : int array (axons, neurons) or None
         Smallest weights that can be read where memory fails, `weights` being the largest; None:
         `weights` are certain.
     """
     v_low, v_high = bounds(state_bits)
     times = _most_spikes(layer)[:, None]
+    under, over = _adder_errors(layer, weights if lowest is None else None, acc_bits)
     lowest = weights if lowest is None else lowest
-    positive = _per_neuron(layer, (np.maximum(weights, 0) * times).sum(axis=0))
-    negative = _per_neuron(layer, (np.minimum(lowest, 0) * times).sum(axis=0))
+    positive = _per_neuron(layer, (np.maximum(weights + over, 0) * times).sum(axis=0))
+    negative = _per_neuron(layer, (np.minimum(lowest + under, 0) * times).sum(axis=0))
     low = leaked(layer, np.full(layer.neurons, v_low), decay_bits) + negative
     high = leaked(layer, np.full(layer.neurons, v_high), decay_bits) + positive
     lows, highs = [low, low + layer.bias], [high, high + layer.bias]
@@ -60,6 +67,15 @@ def sum_range(
     return int(np.min(lows)), int(np.max(highs))
 
 
+def _adder_errors(layer: Layer, weights: np.ndarray | None, acc_bits: int):
+    """Lowest and highest error of adding each weight; None: of adding any weight at all."""
+    adder = AdderSpec.parse(layer.adder)
+    if weights is not None:
+        return weight_errors(adder, weights, acc_bits)
+    under, over = weight_errors(adder, np.arange(1 << min(adder.low_bits, 10)), acc_bits)
+    return under.min(), over.max()
+
+
 def _most_spikes(layer: Layer) -> np.ndarray:
     """How often a timestep can add each row of the weights to one neuron."""
     pools = [1 if source.window is None else int(np.prod(source.window.pool))
@@ -71,6 +87,11 @@ def _most_spikes(layer: Layer) -> np.ndarray:
 def _per_neuron(layer: Layer, sums: np.ndarray) -> np.ndarray:
     """Sums per weight column, repeated for every position of a convolution."""
     return np.repeat(sums, layer.neurons // len(sums))
+
+
+def _bounded(layer: Layer) -> Layer:
+    windowed = AdderSpec.parse(layer.adder).window
+    return dataclasses.replace(layer, adder=EXACT.name) if windowed else layer
 
 
 def accumulator_bits(
@@ -86,7 +107,8 @@ def accumulator_bits(
     """Smallest accumulator width [bit] in which no sum of `layers` can wrap.
 
     It holds with all tiers on, with the program's lowest `gated` tiers off, and with each layer's
-    own gate mask applied to either, whatever undervolted tiers give back.
+    own gate mask applied to either, whatever undervolted tiers give back. Windowed adders may wrap
+    at any width: of their layers the exact sums count.
 
     Parameters
     ----------
@@ -113,12 +135,12 @@ def accumulator_bits(
         If a weight does not fit `tiers` or not even one tier stays on.
     """
     low, high = bounds(state_bits + 1)
-    for layer in layers:
+    for layer in map(_bounded, layers):
         failing = failing_tiers(layer.tier_millivolts or millivolts, len(tiers))
         codes = readable_codes(layer.weights, tiers, failing)
         for off in {0, layer.gated_tiers, max(gated, layer.gated_tiers)}:
             lowest, weights = (effective_weights(part, tiers, off, fill) for part in codes)
-            least, most = sum_range(layer, weights, lowest=lowest, decay_bits=decay_bits,
-                                    state_bits=state_bits)
+            least, most = sum_range(layer, weights, lowest=lowest if any(failing) else None,
+                                    decay_bits=decay_bits, state_bits=state_bits)
             low, high = min(low, least), max(high, most)
     return signed_bits(low, high)

@@ -7,7 +7,9 @@ from amaranth.lib import data, enum, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from lamina.models.adders.spec import AdderSpec
 from lamina.models.config import HardwareConfig, ResetRule
+from lamina.rtl.adders import chosen_sum, sum_of
 from lamina.rtl.fixed import saturate
 
 __all__ = ["LaneStep", "Lanes", "StateMemory"]
@@ -91,8 +93,9 @@ class Lanes(wiring.Component):
 
     ``u = (v * D) >> F``; ``x = u + w1 + w2 ...``; then on the finished sum ``a = x + bias``
     (``- p * r`` when delayed), ``spike = a >= theta``, reset, saturation to ``state_bits``. Sums
-    are modulo ``2**acc_bits``. One accumulation per cycle; the finishing steps of a group overlap
-    with the accumulation of the next. Golden: :func:`lamina.models.neuron.lif_step`.
+    are modulo ``2**acc_bits``. Weights are added by the layer's adder, all else exactly. One
+    accumulation per cycle; the finishing steps of a group overlap with the accumulation of the
+    next. Golden: :func:`lamina.models.neuron.lif_step`.
 
     Parameters
     ----------
@@ -108,6 +111,8 @@ class Lanes(wiring.Component):
         weights must be zero).
     enabled : In(lanes)
         Lanes that hold a neuron; the others do not add.
+    adder : In(log2(adders))
+        Which of ``config.adders`` adds; only where there are several.
     step : In(LaneStep)
         What ``word`` is: MEMBRANE then DECAY prepare the leaked membrane of the next group; BIAS,
         in the cycle after the last weight, takes the sum over; THETA and RESET act on it, in the
@@ -150,7 +155,9 @@ class Lanes(wiring.Component):
             "store": In(1),
             "membranes": Out(data.ArrayLayout(signed(config.state_bits), config.lanes)),
             **{name: In(1) for name, feature in _SWITCHES.items() if config.has(feature)},
+            **({"adder": In(range(len(config.adders)))} if len(config.adders) > 1 else {}),
         })
+        self._adders = tuple(AdderSpec.parse(name) for name in config.adders)
 
     def elaborate(self, platform):
         m = Module()
@@ -184,8 +191,21 @@ class Lanes(wiring.Component):
         with m.If(self.step == LaneStep.DECAY):
             m.d.sync += decay.eq(word)
         with m.If((self.add | self.first) & self.enabled[lane]):
-            m.d.sync += acc.eq(Mux(self.first, leaked, acc) + self.weights[lane])
+            m.d.sync += acc.eq(self._sum(m, lane, Mux(self.first, leaked, acc)))
         return acc
+
+    def _sum(self, m, lane, base):
+        """Base (+) weight; the mere leak of a group without spikes passes no approximate adder."""
+        weight = self.weights[lane]
+        if all(spec.is_exact for spec in self._adders):
+            return base + weight
+        start = Signal(signed(self._config.acc_bits), name=f"base{lane}")
+        m.d.comb += start.eq(base)
+        if len(self._adders) == 1:
+            total = sum_of(m, self._adders[0], start, weight)
+        else:
+            total = chosen_sum(m, self._adders, self.adder, start, weight)
+        return Mux(self.add, total, start)
 
     def _finish(self, m, lane, acc, delayed, subtract):
         """Bias, threshold, reset and store value of one lane: one adder with a carry input."""

@@ -45,6 +45,8 @@ def job_layout(config: HardwareConfig) -> data.StructLayout:
         "tag": unsigned(1),
         "closing": unsigned(1),
         **{name: unsigned(1) for name in job_switches(config)},
+        **({"adder": unsigned((len(config.adders) - 1).bit_length())}
+           if len(config.adders) > 1 else {}),
         **(current if config.has("currents") else {}),
         **(sources if config.has("sources") else {}),
     })
@@ -222,6 +224,8 @@ class Scheduler(wiring.Component):
                                     job.gated.eq(flags.gated)],
             DescriptorField.LAST_LANES: [job.last_lanes.eq(word)],
         }
+        if len(self._config.adders) > 1:
+            wanted[DescriptorField.LAST_LANES].append(job.adder.eq(word[8:12]))
         wanted[DescriptorField.FLAGS] += [job[name].eq(flags[name])
                                           for name in job_switches(self._config)]
         if self._config.has("currents"):

@@ -79,6 +79,8 @@ class Sequencer(wiring.Component):
         To the lanes, each with its feature only.
     base_row : Out
         First row of the running job; with the feature ``sources`` only.
+    adder : Out
+        Of the running job; where there are several.
     """
 
     def __init__(self, config: HardwareConfig):
@@ -119,6 +121,7 @@ class Sequencer(wiring.Component):
             "sops": Out((config.lanes - 1).bit_length() + 1),
             **{name: Out(1) for name in job_switches(config)},
             **({"base_row": Out(self._row_bits)} if config.has("sources") else {}),
+            **({"adder": Out(range(len(config.adders)))} if len(config.adders) > 1 else {}),
         })
         self._slots = finish_slots(config)
 
@@ -135,6 +138,8 @@ class Sequencer(wiring.Component):
         ]
         if config.has("sources"):
             m.d.comb += self.base_row.eq(job.state_base)
+        if len(config.adders) > 1:
+            m.d.comb += self.adder.eq(job.adder)
         with m.If(self.job_take):
             m.d.sync += [job.eq(self.job), self.active.eq(1), self.rows_done.eq(0)]
 

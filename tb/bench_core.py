@@ -28,7 +28,7 @@ from lamina.models.placement import place
 from lamina.models.program import Layer, Program
 from lamina.models.trace import Trace
 from lamina.tb.core_port import PERIOD_NS, CorePort, expected_output
-from lamina.tb.programs import random_program, random_spikes
+from lamina.tb.programs import has_windows, random_program, random_spikes
 
 CONFIG = HardwareConfig.from_json(os.environ["LAMINA_CONFIG"])
 PROGRAMS = int(os.environ.get("LAMINA_PROGRAMS", "2"))
@@ -56,9 +56,9 @@ def program_of(*layers: Layer, timesteps: int = 4, gated: int = 0, fill: str = "
 
 
 def golden(program: Program, spikes: np.ndarray) -> Trace:
-    """Traced golden run; no accumulator may wrap in it."""
+    """Traced golden run; no accumulator may wrap in it, but by a windowed adder's error."""
     trace = run(program, spikes, CONFIG.tiers, trace=True, plain=True)
-    assert trace.wraps == 0
+    assert trace.wraps == 0 or has_windows(program.layers)
     return trace
 
 

@@ -14,7 +14,7 @@ import cocotb
 import numpy as np
 
 from lamina.models.config import HardwareConfig, ResetRule
-from lamina.models.fixed import bounds, saturate, wrap
+from lamina.models.fixed import bounds, saturate
 from lamina.models.neuron import lif_step
 from lamina.models.program import Layer
 from lamina.tb.ports import Ports, join_lanes, split_lanes
@@ -32,6 +32,7 @@ SWITCHES = [name for name, feature in (
     ("silent", "currents"), ("refractory", "refractory"), ("subtractive", "subtractive"))
     if CONFIG.has(feature)]
 """Inputs that exist with a feature only."""
+CHOICE = ["adder"] if len(CONFIG.adders) > 1 else []
 LATE_RULES = (ResetRule.SUBTRACT_DELAYED, ResetRule.SUBTRACT_REDERIVED)
 """Rules that subtract before they compare."""
 
@@ -58,6 +59,7 @@ class Group:
     silent: bool = False
     refractory: bool = False
     subtractive: bool = False
+    adder: str = CONFIG.adders[0]
 
     @property
     def mask(self) -> int:
@@ -81,7 +83,7 @@ class Group:
         layer = Layer(name="group", weights=weights, decay=self.decay, theta=self.theta,
                       r=zero if to_value else self.amount, bias=self.bias, reset=self.rule,
                       v_reset=self.amount if to_value else zero, spiking=not self.silent,
-                      refractory=int(self.refractory),
+                      refractory=int(self.refractory), adder=self.adder,
                       leak="subtract" if self.subtractive else "decay")
         return lif_step(layer, self.v, spikes, decay_bits=CONFIG.decay_bits,
                         state_bits=CONFIG.state_bits, acc_bits=CONFIG.acc_bits,
@@ -157,7 +159,7 @@ class Datapath:
 
     def __init__(self, dut):
         self.ports = Ports(dut, "weights", "add", "first", "enabled", "step", "word", "rule",
-                           "spiked", "finishing", "store", *SWITCHES)
+                           "spiked", "finishing", "store", *SWITCHES, *CHOICE)
         self.rng = np.random.default_rng(cocotb.RANDOM_SEED)
         self.seen: collections.Counter[str] = collections.Counter()
 
@@ -169,7 +171,8 @@ class Datapath:
         return {"weights": self._noise(LANES * CONFIG.code_bits),
                 "enabled": self._noise(LANES), "word": self._noise(LANES * CONFIG.slot_bits),
                 "rule": int(self.rng.integers(4)), "spiked": self._noise(LANES),
-                "finishing": self._noise(LANES), **{name: self._noise(1) for name in SWITCHES}}
+                "finishing": self._noise(LANES), **{name: self._noise(1) for name in SWITCHES},
+                **{name: int(self.rng.integers(len(CONFIG.adders))) for name in CHOICE}}
 
     def _inputs(self, groups: Sequence[Group], times: Sequence[Times]) -> list[dict[str, int]]:
         """Inputs of every cycle."""
@@ -179,7 +182,8 @@ class Datapath:
             for row, cycle in zip(rows.tolist(), when.adds, strict=True):
                 cycles[cycle] |= {
                     "weights": join_lanes(row, CONFIG.code_bits), "enabled": group.mask,
-                    "first": int(cycle == when.adds[0]), "add": int(len(group.weights) > 0)}
+                    "first": int(cycle == when.adds[0]), "add": int(len(group.weights) > 0),
+                    **{name: CONFIG.adders.index(group.adder) for name in CHOICE}}
             switches = {name: int(getattr(group, name)) for name in SWITCHES}
             cycles[when.adds[0]] |= {
                 name: value for name, value in switches.items() if name == "subtractive"}
@@ -286,7 +290,7 @@ def random_group(rng: np.random.Generator, rule: ResetRule, spikes: int) -> Grou
         weights=np.array([operand(low, high) for _ in range(spikes)]).reshape(spikes, LANES),
         used=int(rng.choice([LANES, LANES, rng.integers(1, LANES + 1)])),
         current=operand(LOW, HIGH) if CONFIG.has("currents") and rng.random() < 0.5 else None,
-        former=rng.integers(2, size=LANES), **options)
+        former=rng.integers(2, size=LANES), adder=str(rng.choice(CONFIG.adders)), **options)
     if silent:
         return group
     near = np.clip(group.golden()[2] + rng.integers(-1, 2, LANES), least, HIGH)
@@ -352,7 +356,7 @@ async def idle_lanes_do_not_add(dut):
                         theta=vector(HIGH))
     second = plain_group(ResetRule.SUBTRACT, v=vector(1), weights=np.full((3, LANES), low),
                          theta=vector(LOW), used=1)
-    kept = saturate(wrap(vector(7 + 2 * high), CONFIG.acc_bits), CONFIG.state_bits).tolist()
+    kept = saturate(first.golden()[2], CONFIG.state_bits).tolist()
     times = schedule([first, second], datapath.rng, 0.0)
     for cycle, values in enumerate(datapath._inputs([first, second], times)):
         await datapath.ports.cycle(**values)

@@ -11,6 +11,7 @@ from lamina.models.placement import misfits
 from lamina.models.program import Layer, Program
 from lamina.models.ranges import accumulator_bits
 from lamina.models.source import INPUT, Source, Window
+from lamina.tb.programs import own_width
 
 __all__ = ["random_graph"]
 
@@ -120,7 +121,8 @@ class _Drawer:
                                         window=window))
         axons, neurons = sum(source.axons for source in sources), int(np.prod(shape))
         weights = self.weights(axons, shape[0], bits)
-        common = {"shape": shape, "report": bool(rng.integers(2))}
+        common = {"shape": shape, "report": bool(rng.integers(2)),
+                  "adder": str(rng.choice(self.config.adders))}
         if paired:
             still = self.neuron(shape[0], neurons, axons, weights, spiking=False)
             self.layers.append(Layer(name=f"layer{number}.current", weights=weights,
@@ -153,6 +155,7 @@ def random_graph(rng: np.random.Generator, config: HardwareConfig, *, timesteps:
             acc_bits = accumulator_bits(
                 drawer.layers, tiers=config.tiers, gated=0, fill="mid",
                 decay_bits=config.decay_bits, state_bits=config.state_bits)
+            acc_bits = own_width(drawer.layers, config, acc_bits)
             program = Program(
                 name="graph", layers=tuple(drawer.layers), timesteps=timesteps, weight_bits=bits,
                 acc_bits=acc_bits, decay_bits=config.decay_bits, state_bits=config.state_bits,

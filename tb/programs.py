@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Iterable
 
 import numpy as np
 
+from lamina.models.adders.spec import AdderSpec
 from lamina.models.config import HardwareConfig, ResetRule
 from lamina.models.placement import misfits
 from lamina.models.program import Layer, Program
 from lamina.models.ranges import accumulator_bits
 
-__all__ = ["random_program", "random_spikes"]
+__all__ = ["has_windows", "own_width", "random_program", "random_spikes"]
 
 _DENSITIES = (0.0, 0.1, 0.3, 0.6, 1.0)
 
@@ -38,7 +40,7 @@ def _random_layer(rng: np.random.Generator, name: str, axons: int, neurons: int,
         name=name, weights=weights, decay=decay, theta=theta, bias=small[2] // 4, reset=reset,
         r=zero if reset is ResetRule.VALUE else small[1],
         v_reset=small[1] // 2 if reset is ResetRule.VALUE else zero,
-        report=bool(rng.integers(2)),
+        report=bool(rng.integers(2)), adder=str(rng.choice(config.adders)),
         gated_tiers=int(len(config.tiers) > 1 and rng.random() < 0.25))
 
 
@@ -78,6 +80,16 @@ def _random_sizes(rng: np.random.Generator, config: HardwareConfig) -> list[int]
     return [axons, *(int(rng.integers(1, min(room, 4 * config.lanes) + 1)) for _ in range(count))]
 
 
+def has_windows(layers: Iterable[Layer]) -> bool:
+    """Whether some layer has a windowed adder, whose errors may wrap a sum."""
+    return any(AdderSpec.parse(layer.adder).window for layer in layers)
+
+
+def own_width(layers: Iterable[Layer], config: HardwareConfig, acc_bits: int) -> int:
+    """`acc_bits`, or of layers with windowed adders, which depend on it, the core's width."""
+    return config.acc_bits if has_windows(layers) and acc_bits <= config.acc_bits else acc_bits
+
+
 def random_program(rng: np.random.Generator, config: HardwareConfig, *,
                    timesteps: int = 6) -> Program:
     """Draw a program of 1..3 layers that fits `config`: any neuron model, ragged groups, gates.
@@ -100,6 +112,7 @@ def random_program(rng: np.random.Generator, config: HardwareConfig, *,
         fill = str(rng.choice(("mid", "zero")))
         acc_bits = accumulator_bits(layers, tiers=config.tiers, gated=gated, fill=fill,
                                     decay_bits=config.decay_bits, state_bits=config.state_bits)
+        acc_bits = own_width(layers, config, acc_bits)
         program = Program(
             name="random", layers=layers, timesteps=timesteps, weight_bits=weight_bits,
             acc_bits=acc_bits, decay_bits=config.decay_bits, state_bits=config.state_bits,

@@ -11,7 +11,8 @@ ROOT = pathlib.Path(__file__).parent.parent
 FLOORS = ("models", "rtl", "tb", "flows", "constraints")
 ALLOWED = {
     "models": ("lamina.models",),
-    "rtl": ("lamina.rtl", "lamina.models.config", "lamina.models.check"),
+    "rtl": ("lamina.rtl", "lamina.models.config", "lamina.models.check",
+            "lamina.models.adders.spec"),
     "tb": ("lamina.tb", "lamina.models"),
     "flows": ("lamina.flows", "lamina.models", "lamina.rtl", "lamina.constraints"),
     "constraints": ("lamina.constraints",),

@@ -19,6 +19,9 @@ CONFIGS = {
     "one tier": HardwareConfig(
         lanes=4, tiers=(2,), weight_words=128, axons=16, groups=4, layers=2, decay_bits=8,
         state_bits=8, acc_bits=13),
+    "adders": HardwareConfig(
+        lanes=4, tiers=(4, 4), weight_words=512, axons=32, groups=8, layers=3, state_bits=12,
+        acc_bits=18, adders=("exact", "loa:4", "trua0:3", "5kb", "gear:4:2")),
     "models": HardwareConfig(
         lanes=4, tiers=(3, 1, 4), weight_words=512, axons=32, groups=8, layers=6, decay_bits=4,
         state_bits=12, acc_bits=17,
@@ -86,7 +89,7 @@ def bench(config, verilog, build_dir):
 
 
 @pytest.mark.parametrize("shape", [
-    "even", "uneven", "models", pytest.param("currents", marks=pytest.mark.long),
+    "even", "uneven", "models", "adders", pytest.param("currents", marks=pytest.mark.long),
     pytest.param("rederived", marks=pytest.mark.long), pytest.param("wide", marks=pytest.mark.long),
     pytest.param("one tier", marks=pytest.mark.long)])
 def test_core(shape, verilog, build_dir):

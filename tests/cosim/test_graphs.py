@@ -14,6 +14,8 @@ CONFIGS = {
     "neurons": SMALL | {"features": tuple(sorted(set(FEATURES) - {"windows"}))},
     "windows": SMALL | {"features": ("sources", "windows")},
     "binary": SMALL | {"tiers": (1,), "features": ("sources", "windows")},
+    "adders": SMALL | {"tiers": (4, 4), "acc_bits": 26, "features": FEATURES,
+                       "adders": ("exact", "loa:4", "trua0:3", "5kb")},
     "everything": SMALL | {"lanes": 8, "tiers": (4, 3, 1), "features": FEATURES},
 }
 
@@ -51,6 +53,11 @@ MUTANTS = {
     "a running layer is read early": (
         core, "behind = behind & (job.source_row == sequencer.base_row)",
         "behind = behind & 0"),
+    "a scan waits for any layer that runs": (
+        core, "behind = behind & (job.source_row == sequencer.base_row)", "behind = behind & 1"),
+    "positions wait for each other": (
+        scheduler, "at_once = ~windowed | state.further | state.positions_begun",
+        "at_once = ~windowed | state.further"),
 }
 CHANGED = {"scheduler": "Scheduler", "scanner": "Scanner", "window": "WindowWalker"}
 
@@ -65,7 +72,7 @@ def test_mutants_die(name, verilog, build_dir, mutant, killed, monkeypatch):
         monkeypatch.setattr(scanner, "WindowWalker", changed.WindowWalker)
     elif block != "core":
         monkeypatch.setattr(core, CHANGED[block], getattr(changed, CHANGED[block]))
-    where = "sources" if name == "a running layer is read early" else "windows"
+    where = "sources" if name.endswith(("is read early", "that runs")) else "windows"
     config = HardwareConfig(name="graphs", **CONFIGS[where])
     design = (changed if block == "core" else core).Core(config)
     with killed:

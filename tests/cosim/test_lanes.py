@@ -7,6 +7,10 @@ from lamina.rtl import lanes
 from lamina.tb.runner import run_bench
 
 BENCH = "lamina.tb.bench_lanes"
+ADDERS = ("exact", "loa:4", "loawa:3", "oloca:5:2", "heaa:4", "eta1:5", "trua0:4", "trua1:6",
+          "copy:5", "ama1:4", "ama3:3", "ama5:4", "gear:4:2", "5kb", "5y6",
+          "net:sample:2:and.0.2,xor.1.3,not.6.0:7,8,4")
+"""One of each kind, as many as a core can have."""
 MODELS = ("currents", "rederived", "refractory", "subtractive")
 CONFIGS = {
     "narrow": HardwareConfig(lanes=4, tiers=(3, 1), axons=32, groups=4, decay_bits=4,
@@ -20,6 +24,10 @@ CONFIGS = {
                              state_bits=8, acc_bits=10, features=MODELS),
     "wide models": HardwareConfig(lanes=4, tiers=(8, 4), axons=64, groups=4, decay_bits=15,
                                   state_bits=17, acc_bits=20, features=MODELS),
+    "one adder": HardwareConfig(lanes=4, tiers=(4, 4), axons=32, groups=4, state_bits=12,
+                                acc_bits=16, adders=("trua0:4",)),
+    "adders": HardwareConfig(lanes=4, tiers=(4, 4), axons=32, groups=4, state_bits=12,
+                             acc_bits=16, adders=ADDERS),
     **{feature: HardwareConfig(lanes=4, axons=32, groups=4, state_bits=12, acc_bits=15,
                                features=(feature,)) for feature in MODELS},
 }
@@ -71,8 +79,8 @@ def bench(module, config, verilog, build_dir):
 
 
 @pytest.mark.parametrize("shape", [
-    "narrow", "models", *(pytest.param(shape, marks=pytest.mark.long) for shape in CONFIGS
-                          if shape not in ("narrow", "models"))])
+    "narrow", "models", "adders", *(pytest.param(shape, marks=pytest.mark.long) for shape in CONFIGS
+                          if shape not in ("narrow", "models", "adders"))])
 def test_lanes(shape, verilog, build_dir):
     bench(lanes, CONFIGS[shape], verilog, build_dir)
 
