@@ -185,10 +185,13 @@ def _recipe(network: FloatNetwork, options: CompileOptions,
 def _quantised(network: FloatNetwork, spikes: np.ndarray, labels: np.ndarray | None,
                recipe: Recipe, config: HardwareConfig | None, most: dict[str, int]
                ) -> tuple[Program, Calibration]:
-    """Program and calibration with as many copies of the sources as help and fit."""
+    """Program and calibration with as many copies of the sources as help and fit.
+
+    A convolution takes copies only where precision was asked for: 16 bit.
+    """
     several = any(len(layer.sources) > 1 for layer in network.layers)
     windows = any(source.window for layer in network.layers for source in layer.sources)
-    if several and not windows and recipe.weight_bits > 1:
+    if (several or windows) and recipe.weight_bits > (8 if windows else 1):
         if config is None:
             recipe = dataclasses.replace(recipe, decay_bits=_decay_bits(network, recipe.decay_bits))
         for copies in _COPIES:

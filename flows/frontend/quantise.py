@@ -71,7 +71,8 @@ class Recipe:
     copies : int
         How often a layer may list its sources, at least 1: a weight is then the sum of as many
         codes, which makes the scale finer where a few weights are much larger than the threshold.
-        Copies double while each doubling saves a fifth of the wrong spikes.
+        Copies double while each doubling saves a fifth of the wrong spikes; above 8 bit, where
+        precision was asked for, all are taken.
     """
 
     weight_bits: int = 8
@@ -399,8 +400,8 @@ class _Search:
         grid = self.grid()
         if grid is not None:
             return "given", self.keep(grid)[0]
+        best = self.copies = self.recipe.copies if self.recipe.weight_bits > 8 else 1
         kind, choice, wrong = self._fitted()
-        best = 1
         while wrong and 2 * self.copies <= min(self.recipe.copies, 4 * best):
             self.copies *= 2
             finer = self._fitted()
