@@ -16,7 +16,7 @@ from torch import nn
 
 from lamina.flows.frontend.calibration import assess
 from lamina.flows.frontend.data import load_data
-from lamina.flows.frontend.nir_reader import read_network
+from lamina.flows.frontend.nir.reader import read_network
 from lamina.flows.frontend.quantise import Recipe, quantise
 from lamina.flows.training.convert import convert
 

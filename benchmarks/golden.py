@@ -18,7 +18,7 @@ from collections.abc import Callable
 import numpy as np
 
 from lamina.flows.frontend.data import load_data
-from lamina.flows.frontend.nir_reader import read_network
+from lamina.flows.frontend.nir.reader import read_network
 from lamina.flows.frontend.quantise import Recipe, quantise
 from lamina.models.network import run
 from lamina.models.program import Program

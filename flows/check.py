@@ -6,8 +6,8 @@ import dataclasses
 import pathlib
 
 from lamina.flows.errors import UserError
-from lamina.flows.frontend.nir_file import NEURONS, SUPPORTED, Graph, Node, read_graph
-from lamina.flows.frontend.nir_reader import read_network
+from lamina.flows.frontend.nir.file import NEURONS, SUPPORTED, Graph, Node, read_graph
+from lamina.flows.frontend.nir.reader import read_network
 
 __all__ = ["NodeVerdict", "Verdict", "check_network"]
 
@@ -69,7 +69,7 @@ def check_network(path: pathlib.Path, **options) -> Verdict:
     ----------
     path : pathlib.Path
     **options
-        As for :func:`lamina.flows.frontend.nir_reader.read_network`.
+        As for :func:`lamina.flows.frontend.nir.reader.read_network`.
 
     Raises
     ------

@@ -14,7 +14,7 @@ from lamina.flows.backend.simulate import SimulationError, run_rtl
 from lamina.flows.errors import FitError, UserError
 from lamina.flows.frontend.data import Dataset, load_data
 from lamina.flows.frontend.float_network import FloatNetwork, run_float
-from lamina.flows.frontend.nir_reader import read_network
+from lamina.flows.frontend.nir.reader import read_network
 from lamina.flows.job import Job, compile_for, load_program, require_fit
 from lamina.models.decoder import decode
 from lamina.models.network import run as run_golden

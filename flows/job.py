@@ -98,7 +98,7 @@ class Options:
     @property
     def reader(self) -> dict:
         """How the network is read: arguments of
-        :func:`lamina.flows.frontend.nir_reader.read_network`.
+        :func:`lamina.flows.frontend.nir.reader.read_network`.
         """
         given = {name: getattr(self, name) for name in _READER if getattr(self, name) is not None}
         return {{"cut": "cuts"}.get(name, name): value for name, value in given.items()}

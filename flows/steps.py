@@ -29,7 +29,7 @@ from lamina.flows.check import Verdict, check_network
 from lamina.flows.errors import UserError
 from lamina.flows.evaluate import evaluate
 from lamina.flows.execute import execute, simulating
-from lamina.flows.frontend.nir_writer import write_quantised
+from lamina.flows.frontend.nir.writer import write_quantised
 from lamina.flows.job import Job, Options, compile_for, load_program, require_fit, resolve
 from lamina.flows.report import report as reporter
 from lamina.flows.report.neurobench import measurable_samples, measure_neurobench

@@ -12,7 +12,7 @@ from lamina.flows.errors import FitError, UserError
 from lamina.flows.frontend.calibration import Calibration, assess, samples_at_once
 from lamina.flows.frontend.data import Binning, Dataset, Encoded, load_data, random_data
 from lamina.flows.frontend.float_network import FloatNetwork
-from lamina.flows.frontend.nir_reader import read_network
+from lamina.flows.frontend.nir.reader import read_network
 from lamina.flows.frontend.quantise import Recipe, quantise
 from lamina.flows.frontend.tier_modes import parse_tier_modes
 from lamina.models.config import HardwareConfig
@@ -38,7 +38,7 @@ class CompileOptions:
     weight_bits : int
         1..8 or 16.
     dt, reset, integrator, refractory, cut, timesteps, encoder, decoding, seed
-        See :func:`lamina.flows.frontend.nir_reader.read_network`.
+        See :func:`lamina.flows.frontend.nir.reader.read_network`.
     data, counts, max_count, binning
         See :func:`lamina.flows.frontend.data.load_data`; without data: seeded random spikes.
     tier_modes, tier_fill : str

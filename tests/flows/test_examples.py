@@ -9,7 +9,7 @@ import pytest
 
 from lamina.flows.frontend.data import load_data
 from lamina.flows.frontend.float_network import run_float
-from lamina.flows.frontend.nir_reader import read_network
+from lamina.flows.frontend.nir.reader import read_network
 from lamina.models.config import ResetRule
 
 ROOT = pathlib.Path(__file__).parents[2]

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from lamina.flows.errors import UserError
-from lamina.flows.frontend.neurons import NeuronNode
-from lamina.flows.frontend.nir_file import Node
+from lamina.flows.frontend.nir.file import Node
+from lamina.flows.frontend.nir.neurons import NeuronNode
 from lamina.models.config import ResetRule
 
 __all__ = ["INTEGRATORS", "Choices", "Discretisation", "check_dt", "discretise", "parse_reset"]

@@ -8,7 +8,7 @@ import pathlib
 import numpy as np
 
 from lamina.flows.errors import UserError
-from lamina.flows.frontend.hdf5_worker import read_tree
+from lamina.flows.frontend.nir.hdf5_worker import read_tree
 
 __all__ = ["LINEAR", "NEURONS", "SUPPORTED", "Graph", "Node", "read_graph"]
 

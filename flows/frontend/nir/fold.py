@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 
 from lamina.flows.errors import UserError
-from lamina.flows.frontend.linear_map import LinearMap, convolve, extents
-from lamina.flows.frontend.nir_file import NEURONS, Graph, Node
+from lamina.flows.frontend.nir.file import NEURONS, Graph, Node
+from lamina.flows.frontend.nir.linear_map import LinearMap, convolve, extents
 from lamina.models.source import Window
 
 __all__ = ["Drive", "Folder", "Term"]

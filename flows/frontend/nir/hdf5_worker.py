@@ -27,7 +27,7 @@ class _Worker:
 
     def __init__(self):
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "lamina.flows.frontend.hdf5_worker"], stdin=subprocess.PIPE,
+            [sys.executable, "-m", "lamina.flows.frontend.nir.hdf5_worker"], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
     def ask(self, path: pathlib.Path) -> bytes | None:

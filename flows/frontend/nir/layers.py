@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from lamina.flows.frontend.discretise import Discretisation
 from lamina.flows.frontend.float_network import FloatLayer
-from lamina.flows.frontend.fold import Drive, Term
-from lamina.flows.frontend.linear_map import LinearMap
-from lamina.flows.frontend.neurons import NeuronNode
-from lamina.flows.frontend.ordering import Outline, total_inputs
+from lamina.flows.frontend.nir.discretise import Discretisation
+from lamina.flows.frontend.nir.fold import Drive, Term
+from lamina.flows.frontend.nir.linear_map import LinearMap
+from lamina.flows.frontend.nir.neurons import NeuronNode
+from lamina.flows.frontend.nir.ordering import Outline, total_inputs
 from lamina.models.config import ResetRule
 from lamina.models.source import INPUT, Source, Window
 

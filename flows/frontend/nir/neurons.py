@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from lamina.flows.frontend.nir_file import Node
+from lamina.flows.frontend.nir.file import Node
 
 __all__ = ["NeuronNode", "neuron_node"]
 

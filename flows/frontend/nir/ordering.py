@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 
 from lamina.flows.errors import UserError
-from lamina.flows.frontend.fold import Drive, Folder, Term
-from lamina.flows.frontend.nir_file import NEURONS, Graph
+from lamina.flows.frontend.nir.file import NEURONS, Graph
+from lamina.flows.frontend.nir.fold import Drive, Folder, Term
 
 __all__ = ["Outline", "outline"]
 

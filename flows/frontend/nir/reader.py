@@ -10,18 +10,18 @@ import numpy as np
 from lamina.flows.errors import UserError
 from lamina.flows.frontend.data.copies import with_copies
 from lamina.flows.frontend.data.encoding import parse_encoder
-from lamina.flows.frontend.discretise import (
+from lamina.flows.frontend.float_network import FloatNetwork
+from lamina.flows.frontend.nir.discretise import (
     Choices,
     Discretisation,
     check_dt,
     discretise,
     parse_reset,
 )
-from lamina.flows.frontend.float_network import FloatNetwork
-from lamina.flows.frontend.layers import assemble
-from lamina.flows.frontend.neurons import NeuronNode, neuron_node
-from lamina.flows.frontend.nir_file import NEURONS, SUPPORTED, Graph, read_graph
-from lamina.flows.frontend.ordering import Outline, outline
+from lamina.flows.frontend.nir.file import NEURONS, SUPPORTED, Graph, read_graph
+from lamina.flows.frontend.nir.layers import assemble
+from lamina.flows.frontend.nir.neurons import NeuronNode, neuron_node
+from lamina.flows.frontend.nir.ordering import Outline, outline
 from lamina.models.config import ResetRule
 from lamina.models.program import DECODINGS, ENCODINGS, Encoder
 

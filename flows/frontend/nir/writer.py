@@ -10,7 +10,7 @@ import nir
 import numpy as np
 
 from lamina.flows.errors import UserError
-from lamina.flows.frontend.linear_map import extents
+from lamina.flows.frontend.nir.linear_map import extents
 from lamina.flows.frontend.quantise import floor_loss
 from lamina.models.config import ResetRule
 from lamina.models.program import Layer, Program

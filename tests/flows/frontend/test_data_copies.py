@@ -8,7 +8,7 @@ import pytest
 from lamina.flows.frontend.data.copies import with_copies
 from lamina.flows.frontend.data.encoding import parse_encoder
 from lamina.flows.frontend.float_network import FloatLayer, FloatNetwork, run_float
-from lamina.flows.frontend.nir_reader import read_network
+from lamina.flows.frontend.nir.reader import read_network
 from lamina.models.config import ResetRule
 from lamina.models.encoder import thermometer
 from lamina.models.program import Encoder

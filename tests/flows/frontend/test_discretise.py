@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from lamina.flows.errors import UserError
-from lamina.flows.frontend.nir_reader import read_network
+from lamina.flows.frontend.nir.reader import read_network
 from lamina.models.config import ResetRule
 
 

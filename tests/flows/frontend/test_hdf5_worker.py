@@ -4,8 +4,8 @@ import h5py
 import numpy as np
 import pytest
 
-from lamina.flows.frontend import hdf5_worker
-from lamina.flows.frontend.hdf5_worker import read_tree
+from lamina.flows.frontend.nir import hdf5_worker
+from lamina.flows.frontend.nir.hdf5_worker import read_tree
 
 
 @pytest.fixture

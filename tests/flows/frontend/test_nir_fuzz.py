@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from lamina.flows.check import check_network
 from lamina.flows.errors import UserError
 from lamina.flows.frontend.float_network import run_float
-from lamina.flows.frontend.nir_reader import read_network, read_outline
+from lamina.flows.frontend.nir.reader import read_network, read_outline
 from lamina.models.config import ResetRule
 
 STEPS = 8

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lamina.flows.frontend.float_network import run_float
-from lamina.flows.frontend.nir_reader import read_network
+from lamina.flows.frontend.nir.reader import read_network
 from lamina.models.source import Source, Window
 
 MAP = (2, 6, 6)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lamina.flows.errors import UserError
 from lamina.flows.frontend.float_network import run_float
-from lamina.flows.frontend.nir_reader import DEFAULT_TIMESTEPS, read_network
+from lamina.flows.frontend.nir.reader import DEFAULT_TIMESTEPS, read_network
 from lamina.models.config import ResetRule
 from lamina.models.program import Encoder
 from lamina.models.source import Source

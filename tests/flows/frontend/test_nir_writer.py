@@ -9,8 +9,8 @@ import pytest
 from lamina.flows import cli
 from lamina.flows.errors import UserError
 from lamina.flows.frontend.float_network import run_float
-from lamina.flows.frontend.nir_reader import read_network
-from lamina.flows.frontend.nir_writer import write_quantised
+from lamina.flows.frontend.nir.reader import read_network
+from lamina.flows.frontend.nir.writer import write_quantised
 from lamina.flows.frontend.quantise import Recipe, quantise
 from lamina.models.config import ResetRule
 from lamina.models.network import run

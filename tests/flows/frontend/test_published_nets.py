@@ -9,7 +9,7 @@ import pytest
 from lamina.flows.check import check_network
 from lamina.flows.frontend.data import load_data
 from lamina.flows.frontend.float_network import run_float
-from lamina.flows.frontend.nir_reader import read_network
+from lamina.flows.frontend.nir.reader import read_network
 from lamina.flows.frontend.quantise import Recipe, quantise
 from lamina.models.network import run
 

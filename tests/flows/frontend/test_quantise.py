@@ -6,7 +6,7 @@ import pytest
 
 from lamina.flows.frontend.calibration import assess
 from lamina.flows.frontend.float_network import FloatLayer, FloatNetwork, run_float
-from lamina.flows.frontend.nir_reader import read_network
+from lamina.flows.frontend.nir.reader import read_network
 from lamina.flows.frontend.quantise import Recipe, quantise
 from lamina.models.config import HardwareConfig, ResetRule
 from lamina.models.network import run

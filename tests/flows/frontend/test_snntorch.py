@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lamina.flows.frontend.float_network import run_float
-from lamina.flows.frontend.nir_reader import read_network
+from lamina.flows.frontend.nir.reader import read_network
 
 torch = pytest.importorskip("torch")
 snntorch = pytest.importorskip("snntorch")

@@ -6,7 +6,7 @@ import pytest
 from lamina.flows.cli import main
 from lamina.flows.frontend.data import load_data
 from lamina.flows.frontend.float_network import run_float
-from lamina.flows.frontend.nir_reader import read_network
+from lamina.flows.frontend.nir.reader import read_network
 
 torch = pytest.importorskip("torch", reason="training needs the extra train")
 snntorch = pytest.importorskip("snntorch", reason="training needs the extra train")

@@ -7,7 +7,7 @@ import pytest
 
 from lamina.flows.frontend.data import load_data
 from lamina.flows.frontend.float_network import run_float
-from lamina.flows.frontend.nir_reader import read_network
+from lamina.flows.frontend.nir.reader import read_network
 from lamina.flows.frontend.quantise import Recipe as Widths
 from lamina.flows.frontend.quantise import quantise
 from lamina.flows.training.recipe import Recipe

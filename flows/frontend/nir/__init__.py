@@ -1,0 +1,1 @@
+"""NIR files: read tolerantly, judged, discretised, folded to layers, written."""
