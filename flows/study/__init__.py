@@ -1,0 +1,1 @@
+"""Studies: one program under many conditions."""
