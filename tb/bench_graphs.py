@@ -6,6 +6,7 @@ are run per stall probability (4 by default).
 
 from __future__ import annotations
 
+import dataclasses
 import os
 
 import cocotb
@@ -14,7 +15,7 @@ import numpy as np
 from lamina.models.config import EventKind, HardwareConfig
 from lamina.models.cost import sample_cycles
 from lamina.models.network import run
-from lamina.models.placement import place
+from lamina.models.placement import misfits, place
 from lamina.models.program import Program
 from lamina.models.trace import Trace
 from lamina.tb.core_port import PERIOD_NS, CorePort, expected_output
@@ -73,6 +74,32 @@ def expected_counts(program: Program, trace: Trace) -> dict[str, int]:
             "spikes_out": sum(per_layer[1:]), "dropped": 0, "accesses0": reads}
 
 
+def with_copies(rng: np.random.Generator) -> Program:
+    """A random program whose layers list all their sources twice."""
+    while True:
+        program = random_graph(rng, CONFIG)
+        layers = tuple(dataclasses.replace(layer, sources=2 * layer.sources,
+                                           weights=np.tile(layer.weights, (2, 1)))
+                       for layer in program.layers)
+        program = dataclasses.replace(program, layers=layers, acc_bits=CONFIG.acc_bits)
+        if not misfits(program, CONFIG):
+            return program
+
+
+async def agree(port: CorePort, program: Program, rng: np.random.Generator, stall: float) -> int:
+    """Load and run `program` on random spikes; returns how many it fired."""
+    spikes = random_spikes(rng, program, SAMPLES)
+    trace = run(program, spikes, CONFIG.tiers, trace=True, plain=True)
+    assert trace.wraps == 0 or has_windows(program.layers)
+    port.stall(0.0)
+    await port.load(program)
+    port.stall(stall)
+    await compare(port, program, spikes, trace, stalls=stall > 0)
+    counted, expected = await port.counters(), expected_counts(program, trace)
+    assert {name: counted[name] for name in expected} == expected, describe(program)
+    return int(trace.spike_counts[1:].sum())
+
+
 @cocotb.test(timeout_time=50, timeout_unit="ms")
 @cocotb.parametrize(stall=[0.0, 0.5])
 async def random_graphs_agree(dut, stall):
@@ -80,17 +107,15 @@ async def random_graphs_agree(dut, stall):
     rng = np.random.default_rng([cocotb.RANDOM_SEED, int(10 * stall)])
     port = CorePort(dut, CONFIG, seed=cocotb.RANDOM_SEED)
     await port.start()
-    fired = 0
-    for _ in range(PROGRAMS):
-        program = random_graph(rng, CONFIG)
-        spikes = random_spikes(rng, program, SAMPLES)
-        trace = run(program, spikes, CONFIG.tiers, trace=True, plain=True)
-        assert trace.wraps == 0 or has_windows(program.layers)
-        port.stall(0.0)
-        await port.load(program)
-        port.stall(stall)
-        await compare(port, program, spikes, trace, stalls=stall > 0)
-        counted, expected = await port.counters(), expected_counts(program, trace)
-        assert {name: counted[name] for name in expected} == expected, describe(program)
-        fired += int(trace.spike_counts[1:].sum())
-    assert fired > 20
+    fired = [await agree(port, random_graph(rng, CONFIG), rng, stall) for _ in range(PROGRAMS)]
+    assert sum(fired) > 20
+
+
+@cocotb.test(timeout_time=50, timeout_unit="ms")
+async def copies_of_sources_agree(dut):
+    """Programs that list every source twice, without stalls."""
+    rng = np.random.default_rng([cocotb.RANDOM_SEED, 99])
+    port = CorePort(dut, CONFIG, seed=cocotb.RANDOM_SEED)
+    await port.start()
+    fired = [await agree(port, with_copies(rng), rng, 0.0) for _ in range(PROGRAMS)]
+    assert sum(fired) > 10
