@@ -14,6 +14,7 @@ __all__ = [
     "BANKS",
     "COUNTERS",
     "FEATURES",
+    "KAPPA_BITS",
     "MAX_ADDERS",
     "MAX_PAYLOAD_BYTES",
     "PROTOCOL_VERSION",
@@ -33,10 +34,13 @@ __all__ = [
 ]
 
 BANKS = ("inferred", "spram", "behavioural")
-FEATURES = ("currents", "rederived", "refractory", "sources", "subtractive", "windows")
-"""What a core is generated with when a program needs it: integrators and synaptic currents, the
+FEATURES = ("currents", "follow", "rederived", "refractory", "sources", "subtractive", "windows")
+"""What a core is generated with when a program needs it: integrators and synaptic currents, a bias
+that follows the number of spikes, the
 rule subtract-rederived, a refractory timestep, several sources with recurrence and delays, the
 subtractive leak, convolution (which takes ``sources`` along)."""
+KAPPA_BITS = 4
+"""Binary places of the bias per spike."""
 MAX_ADDERS = 16
 """Adders that one core may be generated with: the field of a descriptor has four bits."""
 PROTOCOL_VERSION = 1
@@ -98,8 +102,9 @@ class DescriptorField(enum.IntEnum):
 
     An entry is a layer with its first source, a further source of the layer before it, or a relay.
     ``LAST_LANES`` holds the number of the layer's adder in bits 11..8. ``CURRENT`` is read with
-    ``currents`` or ``sources``; the fields from ``SOURCE_WORDS`` on exist with ``sources``, those
-    from ``POSITIONS`` on with ``windows``; pairs hold rows in the low and columns in the high byte.
+    ``currents``, ``KAPPA`` with ``follow``, both with ``sources``; the fields from ``SOURCE_WORDS``
+    on exist with ``sources``, those from ``POSITIONS`` on with ``windows``; pairs hold rows in the
+    low and columns in the high byte.
     """
 
     AXONS = 0
@@ -110,24 +115,25 @@ class DescriptorField(enum.IntEnum):
     FLAGS = 5
     LAST_LANES = 6
     CURRENT = 7
-    SOURCE_WORDS = 8
-    POSITIONS = 9
-    KERNEL = 10
-    POOL = 11
-    STRIDE = 12
-    DILATION = 13
-    PADDING = 14
-    ROWS = 15
-    COLUMNS = 16
-    PITCH = 17
-    ROW_DILATION = 18
-    ROW_STRIDE = 19
-    ROW_ORIGIN = 20
-    UNIT_STEP = 21
-    UNIT_DILATION = 22
-    UNIT_STRIDE = 23
-    UNIT_ORIGIN = 24
-    LAYOUT = 25
+    KAPPA = 8
+    SOURCE_WORDS = 9
+    POSITIONS = 10
+    KERNEL = 11
+    POOL = 12
+    STRIDE = 13
+    DILATION = 14
+    PADDING = 15
+    ROWS = 16
+    COLUMNS = 17
+    PITCH = 18
+    ROW_DILATION = 19
+    ROW_STRIDE = 20
+    ROW_ORIGIN = 21
+    UNIT_STEP = 22
+    UNIT_DILATION = 23
+    UNIT_STRIDE = 24
+    UNIT_ORIGIN = 25
+    LAYOUT = 26
 
 
 class EntryKind(enum.IntEnum):
@@ -310,7 +316,9 @@ class HardwareConfig:
             return len(DescriptorField)
         if self.has("sources"):
             return DescriptorField.POSITIONS
-        return DescriptorField.SOURCE_WORDS if self.has("currents") else DescriptorField.CURRENT
+        if self.has("follow"):
+            return DescriptorField.SOURCE_WORDS
+        return DescriptorField.KAPPA if self.has("currents") else DescriptorField.CURRENT
 
     @property
     def descriptor_words(self) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 from lamina.models.program import Layer
 from lamina.models.source import Source, Window
 
-__all__ = ["Drive", "window_taps"]
+__all__ = ["Drive", "list_lengths", "window_taps"]
 
 
 def window_taps(window: Window, units: np.ndarray, positions: tuple[int, int]) -> np.ndarray:
@@ -47,6 +47,26 @@ def window_taps(window: Window, units: np.ndarray, positions: tuple[int, int]) -
         strides=(step_n, step_y * window.stride[0], step_x * window.stride[1],
                  step_y * window.dilation[0], step_x * window.dilation[1], step_c))
     return seen.reshape(samples, *positions, window.taps)
+
+
+def list_lengths(layer: Layer, frames: Sequence[np.ndarray]) -> np.ndarray:
+    """N_t: entries of the spike list that each neuron sees, int64 (N, 1) or (N, neurons).
+
+    Parameters
+    ----------
+    layer : Layer
+    frames : sequence of arrays (N, units)
+        Spikes of each source.
+    """
+    lengths: np.ndarray | int = 0
+    for source, frame in zip(layer.sources, frames, strict=True):
+        if source.window is None:
+            lengths = lengths + frame.sum(axis=1, dtype=np.int64)[:, None]
+        else:
+            taps = window_taps(source.window, frame.astype(np.int64), layer.shape[1:])
+            seen = taps.sum(axis=3).reshape(len(frame), 1, -1)
+            lengths = lengths + np.repeat(seen, layer.shape[0], axis=1).reshape(len(frame), -1)
+    return lengths
 
 
 class Drive:

@@ -14,8 +14,8 @@ import numpy as np
 from lamina.models.adders.ordered import OrderedDrive
 from lamina.models.adders.spec import EXACT
 from lamina.models.blas import single_threaded
-from lamina.models.config import ResetRule
-from lamina.models.drive import Drive
+from lamina.models.config import KAPPA_BITS, ResetRule
+from lamina.models.drive import Drive, list_lengths
 from lamina.models.fixed import bounds, signed_bits
 from lamina.models.neuron import leaked, neuron_step, neuron_wraps
 from lamina.models.program import Layer, Program
@@ -125,7 +125,7 @@ def _is_chain(program: Program) -> bool:
 def _is_plain_lif(layer: Layer) -> bool:
     """Whether the fast executor knows the neuron model, and no adder cares for the order."""
     return (layer.adder == EXACT.name and layer.spiking and layer.current is None
-            and not layer.refractory and layer.leak == "decay"
+            and not layer.refractory and layer.leak == "decay" and not layer.kappa
             and layer.reset is not ResetRule.SUBTRACT_REDERIVED)
 
 
@@ -351,6 +351,8 @@ class _Network:
                                                         self._program.decay_bits))
                 else:
                     sums, sops = drive(arriving)
+                if layer.kappa:
+                    sums = sums + (layer.kappa * list_lengths(layer, arriving) >> KAPPA_BITS)
                 result.sops[k, rows] += sops
                 wraps += self._advance(state, k, t, layer, sums)
                 result.counts[k + 1, rows] += state.spikes[k][:, t].sum(axis=1, dtype=np.int64)

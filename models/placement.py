@@ -105,6 +105,8 @@ def required_features(program: Program) -> tuple[str, ...]:
             found.add("refractory")
         if layer.leak == "subtract":
             found.add("subtractive")
+        if layer.kappa:
+            found.add("follow")
     if program.layers and any(source.layer == last for layer in program.layers
                               for source in layer.sources):
         found.add("sources")
@@ -287,6 +289,7 @@ class _Placer:
         head = {DescriptorField.AXONS: axons, DescriptorField.GROUPS: group_rows,
                 DescriptorField.WEIGHT_BASE: word, DescriptorField.STATE_BASE: row,
                 DescriptorField.FLAGS: flags, DescriptorField.CURRENT: current,
+                DescriptorField.KAPPA: layer.kappa & _WORD,
                 DescriptorField.LAST_LANES: (columns - 1) % self.lanes + 1}
         nothing = {DescriptorField.SOURCE: _INTERNAL, DescriptorField.SOURCE_WORDS: 0}
         first, *rest = sources or [nothing]

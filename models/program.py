@@ -12,7 +12,7 @@ import numpy as np
 
 from lamina.models.adders.spec import EXACT, AdderSpec
 from lamina.models.check import check_int, check_one_of
-from lamina.models.config import ResetRule
+from lamina.models.config import KAPPA_BITS, ResetRule
 from lamina.models.source import INPUT, Source, Window
 
 __all__ = ["DECODINGS", "ENCODINGS", "FORMAT_VERSION", "LEAKS", "Encoder", "Layer", "Program"]
@@ -23,7 +23,7 @@ DECODINGS = ("count", "first", "v_final", "v_sum", "v_max")
 ENCODINGS = ("spikes", "bernoulli", "rate", "latency", "delta", "constant")
 _VECTORS = ("decay", "theta", "r", "v_reset", "bias")
 _PLAIN = ("name", "adder", "report", "gated_tiers", "shape", "spiking", "current", "refractory",
-          "leak", "tier_millivolts")
+          "leak", "kappa", "tier_millivolts")
 
 
 def _integers(name: str, value: object, ndim: int) -> np.ndarray:
@@ -87,6 +87,9 @@ class Layer:
         timestep is added to x, neuron by neuron (the synaptic current of CubaLIF).
     refractory : int
         Timesteps after a spike, 0 or 1, for which v stays `v_reset` and nothing fires (``VALUE``).
+    kappa : int
+        Bias per spike: ``(kappa * N_t) >> 4`` [LSB] is added to x, exactly, with N_t the entries
+        of the neuron's spike list in the timestep; takes back the mean error of approximate adders.
     leak : str
         ``decay`` (floor((v * D) / 2**F)) or ``subtract`` (towards 0 by lambda, never past it).
     """
@@ -109,6 +112,7 @@ class Layer:
     current: int | None = None
     refractory: int = 0
     leak: str = "decay"
+    kappa: int = 0
 
     def __post_init__(self):
         object.__setattr__(self, "weights", _integers(f"{self.name}.weights", self.weights, 2))
@@ -153,6 +157,7 @@ class Layer:
 
     def _check_model(self) -> None:
         check_one_of(f"{self.name}.leak", self.leak, LEAKS)
+        check_int(f"{self.name}.kappa", self.kappa, -(1 << 15), (1 << 15) - 1)
         check_int(f"{self.name}.refractory", self.refractory, 0, 1)
         if self.refractory and self.reset is not ResetRule.VALUE:
             raise ValueError(f"{self.name}.refractory must be 0 under reset {self.reset.label}, "
@@ -171,6 +176,14 @@ class Layer:
     def neurons(self) -> int:
         """Output units."""
         return int(np.prod(self.shape))
+
+    @property
+    def most_spikes(self) -> int:
+        """Entries that the spike list of a neuron can have in a timestep."""
+        if not self.sources:
+            return self.axons
+        return sum(source.axons * (1 if source.window is None else int(np.prod(source.window.pool)))
+                   for source in self.sources)
 
     @property
     def is_convolution(self) -> bool:
@@ -355,6 +368,8 @@ class Program:
         half = 1 << (self.state_bits - 1)
         for name in ("theta", "r", "v_reset", "bias"):
             _check_range(f"{layer.name}.{name}", getattr(layer, name), -half, half - 1)
+        most = layer.kappa * layer.most_spikes >> KAPPA_BITS
+        _check_range(f"{layer.name}.kappa times its axons", np.array([most]), -half, half - 1)
         highest = 1 << self.decay_bits if layer.leak == "decay" else half - 1
         _check_range(f"{layer.name}.decay", layer.decay, 0, highest)
         if self.weight_bits == 1:

@@ -9,7 +9,7 @@ import numpy as np
 
 from lamina.models.adders.errors import weight_errors
 from lamina.models.adders.spec import EXACT, AdderSpec
-from lamina.models.config import ResetRule
+from lamina.models.config import KAPPA_BITS, ResetRule
 from lamina.models.fixed import bounds, signed_bits
 from lamina.models.neuron import leaked
 from lamina.models.program import Layer
@@ -51,13 +51,17 @@ def sum_range(
     negative = _per_neuron(layer, (np.minimum(lowest + under, 0) * times).sum(axis=0))
     low = leaked(layer, np.full(layer.neurons, v_low), decay_bits) + negative
     high = leaked(layer, np.full(layer.neurons, v_high), decay_bits) + positive
+    follow = layer.kappa * layer.most_spikes >> KAPPA_BITS
     lows, highs = [low, low + layer.bias], [high, high + layer.bias]
+    lows.append(lows[-1] + min(0, follow))
+    highs.append(highs[-1] + max(0, follow))
     if layer.current is not None:
         lows.append(lows[-1] + v_low)
         highs.append(highs[-1] + v_high)
     least, most = lows[-1], highs[-1]
     if layer.reset in (ResetRule.SUBTRACT_DELAYED, ResetRule.SUBTRACT_REDERIVED):
-        from_theta = leaked(layer, layer.theta, decay_bits) + negative + layer.bias
+        from_theta = (leaked(layer, layer.theta, decay_bits) + negative + layer.bias
+                      + min(0, follow))
         lows.append(from_theta + (0 if layer.current is None else v_low) - layer.r)
         highs.append(most - layer.r)
     if layer.reset in (ResetRule.SUBTRACT, ResetRule.SUBTRACT_REDERIVED):

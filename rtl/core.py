@@ -106,6 +106,9 @@ class Core(wiring.Component):
             lanes.spiked.eq(former), lanes.store.eq(sequencer.store),
             *[getattr(lanes, name).eq(getattr(sequencer, name))
               for name in job_switches(config)],
+            *([scanner.kappa.eq(scheduler.kappa),
+               lanes.follow.eq(Mux(sequencer.tag, scanner.follow1, scanner.follow0))]
+              if config.has("follow") else []),
             *([lanes.adder.eq(sequencer.adder)] if len(config.adders) > 1 else []),
             scheduler.descriptor_address.eq(access.descriptor_address),
             scheduler.descriptor_write.eq(access.descriptor_write),

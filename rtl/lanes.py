@@ -29,6 +29,7 @@ class LaneStep(enum.Enum, shape=4):
     CURRENT = 6
     LOAD_THETA = 7
     CORRECT = 8
+    FOLLOW = 9
 
 
 class StateMemory(wiring.Component):
@@ -111,6 +112,8 @@ class Lanes(wiring.Component):
         weights must be zero).
     enabled : In(lanes)
         Lanes that hold a neuron; the others do not add.
+    follow : In(signed(state_bits))
+        What FOLLOW, after BIAS and CURRENT, adds in all lanes; with its feature only.
     adder : In(log2(adders))
         Which of ``config.adders`` adds; only where there are several.
     step : In(LaneStep)
@@ -155,6 +158,7 @@ class Lanes(wiring.Component):
             "store": In(1),
             "membranes": Out(data.ArrayLayout(signed(config.state_bits), config.lanes)),
             **{name: In(1) for name, feature in _SWITCHES.items() if config.has(feature)},
+            **({"follow": In(signed(config.state_bits))} if config.has("follow") else {}),
             **({"adder": In(range(len(config.adders)))} if len(config.adders) > 1 else {}),
         })
         self._adders = tuple(AdderSpec.parse(name) for name in config.adders)
@@ -223,6 +227,10 @@ class Lanes(wiring.Component):
         if config.has("currents"):
             fires = fires & ~self.silent
             adding = adding | (self.step == LaneStep.CURRENT)
+        if config.has("follow"):
+            following = self.step == LaneStep.FOLLOW
+            adding = adding | following
+            operand = Mux(following, self.follow.as_unsigned(), operand)
         if config.has("refractory"):
             rests = self.refractory & self.spiked[lane]
             fires, hit = fires & ~rests, hit | rests

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Const, Module, Mux, Signal
+from amaranth.hdl import Const, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from lamina.models.config import HardwareConfig
+from lamina.models.config import KAPPA_BITS, HardwareConfig
 from lamina.rtl.window import WindowWalker, aim_layout
 
 __all__ = ["Scanner"]
@@ -52,6 +52,10 @@ class Scanner(wiring.Component):
     append : In(1)
         The scan goes on with the list of the slot, behind the axons of the scan before; with the
         feature ``sources`` only.
+    kappa : In(signed(16))
+        What a spike adds to ``follow`` of its list, in 1/16; with the feature ``follow`` only.
+    follow0, follow1 : Out(signed(state_bits))
+        Sum over the entries of each list, binary places cut off; changes like its count.
     window, aim : In
         The scan takes the words under a window, which must not change while it runs; ``words``
         are then those of its taps. With the feature ``windows`` only.
@@ -80,6 +84,8 @@ class Scanner(wiring.Component):
             "read_slot": In(1),
             "read_index": In(self._axon_bits),
             "axon": Out(self._axon_bits),
+            **({"kappa": In(signed(16)), "follow0": Out(signed(config.state_bits)),
+                "follow1": Out(signed(config.state_bits))} if config.has("follow") else {}),
             **({"append": In(1)} if config.has("sources") else {}),
             **({"window": In(1), "aim": In(aim_layout(config))} if config.has("windows") else {}),
         })
@@ -148,6 +154,18 @@ class Scanner(wiring.Component):
         m.d.comb += [self.busy.eq(running | storing), self.found_stb.eq(storing)]
         return m
 
+    def _follow(self, m, storing, slot):
+        """Add kappa with every entry of a list."""
+        state_bits = self._config.state_bits
+        for side, follow in enumerate((self.follow0, self.follow1)):
+            total = Signal(signed(state_bits + KAPPA_BITS), name=f"follow_total{side}")
+            fresh = ~self.append if self._config.has("sources") else Const(1)
+            with m.If(self.start & (self.slot == side) & fresh):
+                m.d.sync += total.eq(0)
+            with m.Elif(storing & (slot == side)):
+                m.d.sync += total.eq(total + self.kappa)
+            m.d.comb += follow.eq(total >> KAPPA_BITS)
+
     def _offset(self, m):
         """Words of the list that earlier scans for it took."""
         offset, following = Signal.like(self.words), Signal.like(self.words)
@@ -201,6 +219,8 @@ class Scanner(wiring.Component):
             read.addr.eq(self.read_index | (self.read_slot << self._axon_bits)),
             self.axon.eq(read.data),
         ]
+        if self._config.has("follow"):
+            self._follow(m, storing, slot)
         for side in (0, 1):
             fresh = ~self.append if self._config.has("sources") else Const(1)
             with m.If(self.start & (self.slot == side) & fresh):

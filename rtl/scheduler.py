@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -88,6 +88,8 @@ class Scheduler(wiring.Component):
         No timestep was started since the last clearing.
     waiting : Out(1)
         Nothing in hand.
+    kappa : Out(signed(16))
+        Bias per spike of the layer that is scanned; with the feature ``follow`` only.
     descriptor_address, descriptor_write, descriptor_i, descriptor_o
         Descriptor memory for the host; the read latency is 1 cycle; only while ``waiting``.
     """
@@ -128,6 +130,7 @@ class Scheduler(wiring.Component):
             "descriptor_i": In(16),
             "descriptor_o": Out(16),
             **(graph if config.has("sources") else {}), **windows,
+            **({"kappa": Out(signed(16))} if config.has("follow") else {}),
         })
 
     def elaborate(self, platform):
@@ -231,6 +234,8 @@ class Scheduler(wiring.Component):
         if self._config.has("currents"):
             wanted[DescriptorField.FLAGS].append(job.has_current.eq(flags.has_current))
             wanted[DescriptorField.CURRENT] = [job.current_row.eq(word)]
+        if self._config.has("follow"):
+            wanted[DescriptorField.KAPPA] = [self.kappa.eq(word)]
         return wanted
 
     def _sequence_graph(self, m, entry, field, fetching, word):

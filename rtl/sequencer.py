@@ -19,7 +19,8 @@ def finish_slots(config: HardwareConfig) -> tuple[str, ...]:
     ``first`` and ``second`` are THETA and RESET, or the other way round where the rule compares
     after it subtracts.
     """
-    return ("bias", *(["current"] if config.has("currents") else []), "first", "second",
+    return ("bias", *(["current"] if config.has("currents") else []),
+            *(["follow"] if config.has("follow") else []), "first", "second",
             *(["correct"] if config.has("rederived") else []))
 
 
@@ -298,6 +299,8 @@ class Sequencer(wiring.Component):
                 m.d.sync += current_row.eq(self.job.current_row)
             address = Mux(current, Cat(current_row, Const(StateRegion.MEMBRANE, 3)), address)
             step = Mux(current, Mux(job.has_current, LaneStep.CURRENT, LaneStep.NONE), step)
+        if "follow" in slots:
+            step = Mux(steps[slots.index("follow")], LaneStep.FOLLOW, step)
         if "correct" in slots:
             rederived = job.rule == ResetRule.SUBTRACT_REDERIVED
             correct = steps[slots.index("correct")]

@@ -225,7 +225,8 @@ async def layers_without_groups_are_skipped(dut):
     port = await started(dut)
     program = program_of(dense_layer(4, 3, name="a"), dense_layer(3, 5, name="b"))
     await port.load(program)
-    await port.write(Space.DESCRIPTORS, 8 + DescriptorField.GROUPS, [0])
+    await port.write(Space.DESCRIPTORS, CONFIG.descriptor_words
+                     + DescriptorField.GROUPS, [0])
     alone = program_of(program.layers[0])
     spikes = random_spikes(np.random.default_rng(cocotb.RANDOM_SEED), alone, 2)
     trace = await compare(port, alone, spikes)
@@ -337,8 +338,9 @@ async def report_flag_decides(dut):
     program = program_of(dense_layer(4, 3, name="a"), dense_layer(3, 5, name="b"))
     await port.load(program)
     for layer in range(2):
-        [flags] = await port.read(Space.DESCRIPTORS, 8 * layer + DescriptorField.FLAGS)
-        await port.write(Space.DESCRIPTORS, 8 * layer + DescriptorField.FLAGS, [flags & ~4])
+        address = CONFIG.descriptor_words * layer + DescriptorField.FLAGS
+        [flags] = await port.read(Space.DESCRIPTORS, address)
+        await port.write(Space.DESCRIPTORS, address, [flags & ~4])
     port.send(range(4))
     port.send(range(4))
     tick = {"kind": int(EventKind.TICK), "neuron": 0}

@@ -24,7 +24,7 @@ LANES = CONFIG.lanes
 LOW, HIGH = bounds(CONFIG.state_bits)
 FULL_DECAY = 1 << CONFIG.decay_bits
 EVERY_LANE = (1 << LANES) - 1
-NONE, MEMBRANE, DECAY, BIAS, THETA, RESET, CURRENT, LOAD_THETA, CORRECT = range(9)
+NONE, MEMBRANE, DECAY, BIAS, THETA, RESET, CURRENT, LOAD_THETA, CORRECT, FOLLOW = range(10)
 """Codes of the port ``step``."""
 RULES = [rule for rule in ResetRule
          if rule is not ResetRule.SUBTRACT_REDERIVED or CONFIG.has("rederived")]
@@ -33,6 +33,7 @@ SWITCHES = [name for name, feature in (
     if CONFIG.has(feature)]
 """Inputs that exist with a feature only."""
 CHOICE = ["adder"] if len(CONFIG.adders) > 1 else []
+FOLLOWING = [FOLLOW] if CONFIG.has("follow") else []
 LATE_RULES = (ResetRule.SUBTRACT_DELAYED, ResetRule.SUBTRACT_REDERIVED)
 """Rules that subtract before they compare."""
 
@@ -60,6 +61,7 @@ class Group:
     refractory: bool = False
     subtractive: bool = False
     adder: str = CONFIG.adders[0]
+    follow: int = 0
 
     @property
     def mask(self) -> int:
@@ -87,7 +89,8 @@ class Group:
                       leak="subtract" if self.subtractive else "decay")
         return lif_step(layer, self.v, spikes, decay_bits=CONFIG.decay_bits,
                         state_bits=CONFIG.state_bits, acc_bits=CONFIG.acc_bits,
-                        current=0 if self.current is None else self.current, spiked=self.former)
+                        current=self.follow + (0 if self.current is None else self.current),
+                        spiked=self.former)
 
     def words(self) -> dict[int, Array]:
         """State word of each step."""
@@ -107,7 +110,7 @@ class Group:
         """Steps that end the group, in order."""
         rederived = self.rule is ResetRule.SUBTRACT_REDERIVED
         order = [RESET, THETA] if self.rule in LATE_RULES else [THETA, RESET]
-        return [BIAS, *([] if self.current is None else [CURRENT]), *order,
+        return [BIAS, *([] if self.current is None else [CURRENT]), *FOLLOWING, *order,
                 *([CORRECT] if rederived else [])]
 
 
@@ -159,7 +162,8 @@ class Datapath:
 
     def __init__(self, dut):
         self.ports = Ports(dut, "weights", "add", "first", "enabled", "step", "word", "rule",
-                           "spiked", "finishing", "store", *SWITCHES, *CHOICE)
+                           "spiked", "finishing", "store", *SWITCHES, *CHOICE,
+                           *(["follow"] if FOLLOWING else []))
         self.rng = np.random.default_rng(cocotb.RANDOM_SEED)
         self.seen: collections.Counter[str] = collections.Counter()
 
@@ -172,7 +176,8 @@ class Datapath:
                 "enabled": self._noise(LANES), "word": self._noise(LANES * CONFIG.slot_bits),
                 "rule": int(self.rng.integers(4)), "spiked": self._noise(LANES),
                 "finishing": self._noise(LANES), **{name: self._noise(1) for name in SWITCHES},
-                **{name: int(self.rng.integers(len(CONFIG.adders))) for name in CHOICE}}
+                **{name: int(self.rng.integers(len(CONFIG.adders))) for name in CHOICE},
+                **({"follow": self._noise(CONFIG.state_bits)} if FOLLOWING else {})}
 
     def _inputs(self, groups: Sequence[Group], times: Sequence[Times]) -> list[dict[str, int]]:
         """Inputs of every cycle."""
@@ -187,7 +192,12 @@ class Datapath:
             switches = {name: int(getattr(group, name)) for name in SWITCHES}
             cycles[when.adds[0]] |= {
                 name: value for name, value in switches.items() if name == "subtractive"}
+            for cycle in (when.steps[step] for step in FOLLOWING):
+                mask = (1 << CONFIG.state_bits) - 1
+                cycles[cycle] |= {"step": FOLLOW, "follow": group.follow & mask}
             for step, cycle in when.steps.items():
+                if step == FOLLOW:
+                    continue
                 word = join_lanes(group.words()[step].tolist(), CONFIG.slot_bits)
                 cycles[cycle] |= {"step": step, "word": word}
             for cycle in range(when.steps[BIAS], when.store + 1):
@@ -290,7 +300,9 @@ def random_group(rng: np.random.Generator, rule: ResetRule, spikes: int) -> Grou
         weights=np.array([operand(low, high) for _ in range(spikes)]).reshape(spikes, LANES),
         used=int(rng.choice([LANES, LANES, rng.integers(1, LANES + 1)])),
         current=operand(LOW, HIGH) if CONFIG.has("currents") and rng.random() < 0.5 else None,
-        former=rng.integers(2, size=LANES), adder=str(rng.choice(CONFIG.adders)), **options)
+        former=rng.integers(2, size=LANES),
+        follow=int(rng.choice([LOW, -1, 0, 1, HIGH, *rng.integers(LOW, HIGH + 1, 2)]))
+        if FOLLOWING else 0, adder=str(rng.choice(CONFIG.adders)), **options)
     if silent:
         return group
     near = np.clip(group.golden()[2] + rng.integers(-1, 2, LANES), least, HIGH)

@@ -122,7 +122,8 @@ class _Drawer:
         axons, neurons = sum(source.axons for source in sources), int(np.prod(shape))
         weights = self.weights(axons, shape[0], bits)
         common = {"shape": shape, "report": bool(rng.integers(2)),
-                  "adder": str(rng.choice(self.config.adders))}
+                  "adder": str(rng.choice(self.config.adders)),
+                  "kappa": int(self.config.has("follow") and rng.integers(-9, 10))}
         if paired:
             still = self.neuron(shape[0], neurons, axons, weights, spiking=False)
             self.layers.append(Layer(name=f"layer{number}.current", weights=weights,

@@ -45,12 +45,14 @@ def _random_layer(rng: np.random.Generator, name: str, axons: int, neurons: int,
 
 
 def _random_model(rng: np.random.Generator, layer: Layer, config: HardwareConfig) -> Layer:
-    """`layer`, if `config` can now and then with a subtractive leak or a refractory timestep."""
+    """`layer`, if `config` can now and then with another leak, a rest or a bias per spike."""
     changes = {}
     if config.has("subtractive") and rng.random() < 0.4:
         changes |= {"leak": "subtract", "decay": np.abs(layer.theta) // 8}
     if config.has("refractory") and layer.reset is ResetRule.VALUE and rng.random() < 0.6:
         changes |= {"refractory": 1}
+    if config.has("follow") and rng.random() < 0.6:
+        changes |= {"kappa": int(rng.integers(-40, 41))}
     return dataclasses.replace(layer, **changes)
 
 

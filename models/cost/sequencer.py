@@ -23,7 +23,8 @@ class Steps:
     loads : int
         Before it: membrane and decay; a core with ``rederived`` reads one more.
     finish : int
-        At its end: bias, theta and reset; ``currents`` and ``rederived`` read one more each.
+        At its end: bias, theta and reset; ``currents``, ``follow`` and ``rederived`` take one more
+        cycle each.
     """
 
     loads: int
@@ -32,8 +33,8 @@ class Steps:
     @classmethod
     def of(cls, config: HardwareConfig) -> Steps:
         """Those of the core that `config` describes."""
-        currents, rederived = config.has("currents"), config.has("rederived")
-        return cls(loads=2 + rederived, finish=3 + currents + rederived)
+        extra = sum(map(config.has, ("currents", "follow", "rederived")))
+        return cls(loads=2 + config.has("rederived"), finish=3 + extra)
 
 
 class Emitter:

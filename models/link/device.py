@@ -217,7 +217,8 @@ class GoldenCore:
         groups = self._field(index, DescriptorField.GROUPS)
         if groups == 0:
             return None
-        neurons = ((groups - 1) * config.lanes + self._field(index, DescriptorField.LAST_LANES))
+        last = self._field(index, DescriptorField.LAST_LANES)
+        neurons = (groups - 1) * config.lanes + (last & 0xFF)
         first = self._field(index, DescriptorField.STATE_BASE) * config.lanes
         slots = self._slots[:, first:first + neurons]
         rule = ResetRule(self._field(index, DescriptorField.FLAGS) & 3)
@@ -228,7 +229,7 @@ class GoldenCore:
             name=f"layer{index}", weights=self._decode_weights(index, groups)[:, :neurons],
             decay=slots[StateRegion.DECAY], theta=~self._signed(slots[StateRegion.THETA]),
             bias=self._signed(slots[StateRegion.BIAS]), r=none if by_value else ~operand,
-            v_reset=operand if by_value else none, reset=rule)
+            v_reset=operand if by_value else none, reset=rule, adder=config.adders[last >> 8 & 15])
 
     def _decode_weights(self, index: int, groups: int) -> np.ndarray:
         """Weights (axons, groups * lanes) as the lanes read them, gated tiers filled."""

@@ -25,7 +25,10 @@ CONFIGS = {
     "models": HardwareConfig(
         lanes=4, tiers=(3, 1, 4), weight_words=512, axons=32, groups=8, layers=6, decay_bits=4,
         state_bits=12, acc_bits=17,
-        features=("currents", "rederived", "refractory", "subtractive")),
+        features=("currents", "follow", "rederived", "refractory", "subtractive")),
+    "follow": HardwareConfig(
+        lanes=4, tiers=(2, 2), weight_words=512, axons=32, groups=8, layers=6, state_bits=10,
+        acc_bits=16, features=("follow",)),
     "currents": HardwareConfig(
         lanes=4, tiers=(2, 2), weight_words=512, axons=32, groups=8, layers=6, state_bits=10,
         acc_bits=16, features=("currents",)),
@@ -89,7 +92,8 @@ def bench(config, verilog, build_dir):
 
 
 @pytest.mark.parametrize("shape", [
-    "even", "uneven", "models", "adders", pytest.param("currents", marks=pytest.mark.long),
+    "even", "uneven", "models", "adders", "follow",
+    pytest.param("currents", marks=pytest.mark.long),
     pytest.param("rederived", marks=pytest.mark.long), pytest.param("wide", marks=pytest.mark.long),
     pytest.param("one tier", marks=pytest.mark.long)])
 def test_core(shape, verilog, build_dir):

@@ -11,7 +11,7 @@ ADDERS = ("exact", "loa:4", "loawa:3", "oloca:5:2", "heaa:4", "eta1:5", "trua0:4
           "copy:5", "ama1:4", "ama3:3", "ama5:4", "gear:4:2", "5kb", "5y6",
           "net:sample:2:and.0.2,xor.1.3,not.6.0:7,8,4")
 """One of each kind, as many as a core can have."""
-MODELS = ("currents", "rederived", "refractory", "subtractive")
+MODELS = ("currents", "follow", "rederived", "refractory", "subtractive")
 CONFIGS = {
     "narrow": HardwareConfig(lanes=4, tiers=(3, 1), axons=32, groups=4, decay_bits=4,
                              state_bits=8, acc_bits=9),
@@ -48,6 +48,9 @@ MODEL_MUTANTS = {
                             "membrane - decay"),
     "every leak is subtractive": ("Mux(self.subtractive, Mux(past, 0, nearer), leaked)",
                                   "Mux(past, 0, nearer)"),
+    "the bias per spike is not added": ("adding = adding | following", "pass"),
+    "the bias per spike is the state word": (
+        "Mux(following, self.follow.as_unsigned(), operand)", "operand"),
     "no current": ("adding | (self.step == LaneStep.CURRENT)", "adding"),
     "integrators spike": ("fires & ~self.silent", "fires"),
     "the current replaces the sum": ("Mux(replacing, 0,",
