@@ -16,7 +16,6 @@ import pathlib
 import matplotlib
 
 matplotlib.use("Agg")
-import numpy as np
 import torch
 from matplotlib import pyplot
 from torch import nn

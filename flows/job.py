@@ -160,15 +160,18 @@ class Job:
         """The job with the core that `program` needs."""
         return dataclasses.replace(self, target=self.target.fitted(program))
 
-    def faults(self, program: Program) -> FaultModel | None:
-        """Failing cells of the chip; None where every tier that is read works."""
-        if not can_fail(program, len(self.target.config.tiers)):
+    def faults(self, program: Program, tiers: tuple[int, ...] | None = None) -> FaultModel | None:
+        """Failing cells of the chip; None where every tier that is read works.
+
+        `tiers` is given where the program was compiled for other ones than the target's.
+        """
+        if not can_fail(program, len(tiers or self.target.config.tiers)):
             return None
         return FaultModel(chip=self.options.chip or 0)
 
     def faulty(self, program: Program, tiers: tuple[int, ...] | None = None) -> Program:
-        """`program` as the memory of the chip gives it back; `tiers` where not the target's."""
-        faults, config = self.faults(program), self.target.config
+        """`program` as the memory of the chip gives it back; `tiers` as in :meth:`faults`."""
+        faults, config = self.faults(program, tiers), self.target.config
         return program if faults is None else faulty_program(program, config.lanes,
                                                              tiers or config.tiers, faults)
 

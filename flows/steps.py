@@ -264,7 +264,7 @@ def _golden(job: Job, program: Program) -> dict:
     measured = data.encoded(program, 0, measurable_samples(program))
     accuracy = found.golden["accuracy"]
     blocks = {"golden": found.golden, "quantisation": _quantisation(job, program, accuracy),
-              "neurobench": measure_neurobench(seen, measured, tiers, accuracy)}
+              "neurobench": measure_neurobench(program, measured, tiers, accuracy, seen)}
     arrays = {"sample": found.sample}
     if data.labels is not None:
         arrays |= {"confusion": found.confusion, "label": data.labels[0]}

@@ -31,7 +31,7 @@ def measurable_samples(program: Program) -> int:
 
 
 def measure_neurobench(program: Program, spikes: np.ndarray, tiers: tuple[int, ...],
-                       accuracy: float | None = None) -> dict:
+                       accuracy: float | None = None, faulty: Program | None = None) -> dict:
     """Measure what NeuroBench's harness measures of a torch model.
 
     Parameters
@@ -43,6 +43,8 @@ def measure_neurobench(program: Program, spikes: np.ndarray, tiers: tuple[int, .
         Bits of the memory tiers.
     accuracy : float or None
         Of the whole labelled set.
+    faulty : Program or None
+        As undervolted memory gives it back: what runs, where sizes are those of `program`.
 
     Returns
     -------
@@ -56,7 +58,7 @@ def measure_neurobench(program: Program, spikes: np.ndarray, tiers: tuple[int, .
         weights in all timesteps); ``membrane_updates`` per sample: membranes that change, and
         all in the first timestep; ``classification_accuracy``; ``samples``.
     """
-    trace = run(program, spikes, tiers, trace=True)
+    trace = run(faulty or program, spikes, tiers, trace=True)
     fired = [trains for layer, trains in zip(program.layers, trace.layer_spikes, strict=True)
              if layer.spiking]
     states = sum(trains.size for trains in fired)

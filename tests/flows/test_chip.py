@@ -75,3 +75,22 @@ def test_executors_run_the_faulty_weights(compiled, tmp_path):
                          chip, "--trace", "-o", str(out)]) == 0
         spikes.append(np.load(out)["layer0_membranes"])
     assert (spikes[0] != spikes[1]).any()
+
+
+def test_a_narrow_program_keeps_its_size(tmp_path):
+    """Faulty codes may fill the memory; what is stored is still 4 bit."""
+    command = ["compile", str(NET), "--data", "digits", "--weight-bits", "4", "--samples", "4"]
+    packed = []
+    for name, modes in (("n", "UV1@1.0"), ("f", "UV4@0.75")):
+        assert cli.main([*command, "--tier-modes", modes, "-o", str(tmp_path / name)]) == 0
+        report = steps.report(steps.Options(net=tmp_path / name)).result
+        packed.append(report["neurobench"]["footprint_packed"])
+    assert packed[0] == packed[1]
+
+
+def test_more_tiers_than_the_target_has(tmp_path):
+    """16 bit fit no board here: the golden model runs them in tiers of 4+4+4+4."""
+    out = tmp_path / "wide.npz"
+    assert cli.main(["run", str(NET), "--data", "digits", "--weight-bits", "16", "--samples", "5",
+                     "--tier-modes", "UV1@0.7", "--chip", "2", "-o", str(out)]) == 0
+    assert np.load(out)["spikes"].any()
