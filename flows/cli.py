@@ -261,6 +261,10 @@ def _add_options(command: argparse.ArgumentParser) -> None:
              "fc1:...;fc2:...")
     add("--tier-fill", choices=("mid", "zero"), help="what gated bits read as (default mid)")
     add("--chip", type=_seed, metavar="N", help="whose cells fail in undervolted tiers (default 0)")
+    add("--adders", metavar="NAMES", help="accumulation adder, e.g. loa:4, or per layer "
+        "fc1=loa:4;fc2=exact (lamina adders lists them)")
+    add("--compensate", choices=("bias", "follow", "none"),
+        help="how the mean error of the adders is taken back (default bias: no hardware)")
     add("--samples", type=_positive(int, "integer"), metavar="N", help="samples (default 20)")
     add("--seed", type=_seed, metavar="N", help="of encoder, random data and placement")
     add("--mesh", metavar="XxYxZ", help="1x1x1")

@@ -23,7 +23,7 @@ DEFAULT_SAMPLES = 20
 DEFAULT_TARGET = "icebreaker"
 _READER = ("dt", "reset", "integrator", "refractory", "cut", "timesteps", "encoder", "seed")
 _COMPILE_ONLY = ("weight_bits", "dt", "reset", "integrator", "refractory", "cut", "timesteps",
-                 "encoder", "tier_modes", "tier_fill")
+                 "encoder", "tier_modes", "tier_fill", "adders", "compensate")
 _READING = ("counts", "max_count", "bin", "bins", "sensor", "crop", "downsample", "polarity",
             "drop_invalid")
 _KEPT = ("target", "data", *_READING, "samples", "seed", "chip")
@@ -46,7 +46,8 @@ class Options:
     bin, bins, sensor, crop, downsample, polarity, drop_invalid
         How recordings become frames: :class:`lamina.flows.frontend.data.Binning`, where `bin` is
         called ``seconds``.
-    weight_bits, dt, reset, integrator, refractory, cut, timesteps, encoder, tier_modes, tier_fill
+    weight_bits, dt, reset, integrator, refractory, cut, timesteps, encoder, tier_modes, tier_fill,
+    adders, compensate
         Act when the network is compiled, and are refused for a program.
     samples, seed : int
         Samples to simulate; seed of encoder, random data and placement.
@@ -82,6 +83,8 @@ class Options:
     timesteps: int | None = None
     encoder: str | None = None
     tier_modes: str | None = None
+    adders: str | None = None
+    compensate: str | None = None
     tier_fill: str | None = None
     samples: int | None = None
     seed: int | None = None

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from lamina.flows.errors import FitError, UserError
+from lamina.flows.frontend.adders import COMPENSATIONS, compensated, parse_adders, with_adders
 from lamina.flows.frontend.calibration import Calibration, assess, samples_at_once
 from lamina.flows.frontend.data import Binning, Dataset, Encoded, load_data, random_data
 from lamina.flows.frontend.float_network import FloatNetwork
@@ -22,6 +23,7 @@ from lamina.models.program import Layer, Program
 __all__ = ["CompileOptions", "Compiled", "check_fit", "compile_network"]
 
 _COPIES = (16, 4)
+_COMPENSATION_SAMPLES = 100
 """Most copies of their sources that layers may list, where the hardware takes several anyway."""
 _LEAK_ERROR = 2e-3
 """Relative error of a leak that a free choice of F tolerates."""
@@ -43,6 +45,11 @@ class CompileOptions:
         See :func:`lamina.flows.frontend.data.load_data`; without data: seeded random spikes.
     tier_modes, tier_fill : str
         See :func:`lamina.flows.frontend.tier_modes.parse_tier_modes`.
+    adders : str or None
+        See :func:`lamina.flows.frontend.adders.parse_adders`; None: exact.
+    compensate : str
+        How the mean error of the adders is taken back: ``bias`` (no hardware), ``follow`` (a bias
+        per spike) or ``none``.
     calibration_samples : int
         Of the training split (of the file where it has none); at least 1, and fewer where the
         network is large.
@@ -65,6 +72,8 @@ class CompileOptions:
     max_count: int = 4
     binning: Binning | None = None
     tier_modes: str | None = None
+    adders: str | None = None
+    compensate: str = "bias"
     tier_fill: str = "mid"
     calibration_samples: int = 500
     random_samples: int = 64
@@ -72,6 +81,9 @@ class CompileOptions:
     def __post_init__(self):
         if self.weight_bits not in _WEIGHT_BITS:
             raise UserError(f"--weight-bits must be 1..8 or 16, not {self.weight_bits}")
+        if self.compensate not in COMPENSATIONS:
+            raise UserError(f"--compensate must be {', '.join(COMPENSATIONS[:-1])} or "
+                            f"{COMPENSATIONS[-1]}, not {self.compensate!r}")
         if self.tier_fill not in ("mid", "zero"):
             raise UserError(f"--tier-fill must be mid or zero, not {self.tier_fill!r}")
 
@@ -144,12 +156,32 @@ def compile_network(net: pathlib.Path, options: CompileOptions,
                                          decay_bits=_decay_bits(network, recipe.decay_bits))
         check_fit(outline, wide, targets)
     program, fitted = _quantised(network, spikes, labels, recipe, config, most or {})
+    program = _with_adders(program, network, spikes, options, recipe, config)
     if config is not None:
         check_fit(program, grown(program, config, most or {}), targets)
     calibration = assess(network, program, Encoded(data, network), data.labels, tiers=recipe.tiers,
                          scales=tuple(layer.scale for layer in fitted.layers))
     return Compiled(program=program, network=network, calibration=calibration, data=data,
                     tiers=recipe.tiers)
+
+
+def _with_adders(program: Program, network: FloatNetwork, spikes: np.ndarray,
+                 options: CompileOptions, recipe: Recipe, config: HardwareConfig | None) -> Program:
+    """`program` with the adders that were asked for, their mean error taken back."""
+    adders = parse_adders(options.adders, _names(network))
+    if not adders:
+        return program
+    program = with_adders(program, adders, recipe.tiers,
+                          acc_bits=None if config is None else config.acc_bits)
+    if options.compensate == "none":
+        return program
+    return compensated(program, spikes[:_COMPENSATION_SAMPLES], recipe.tiers,
+                       follow=options.compensate == "follow")
+
+
+def _names(network: FloatNetwork) -> dict[str, str]:
+    """Name of the layer by each name that a user may call it."""
+    return {name: layer.name for layer in network.layers for name in (layer.name, *layer.nodes)}
 
 
 def _load(options: CompileOptions, split: str = "test") -> Dataset:
@@ -174,8 +206,7 @@ def _samples(network: FloatNetwork, recorded: Dataset | None, options: CompileOp
 def _recipe(network: FloatNetwork, options: CompileOptions,
             config: HardwareConfig | None) -> Recipe:
     recipe = Recipe.choose(options.weight_bits, config, tier_fill=options.tier_fill)
-    names = {name: layer.name for layer in network.layers for name in (layer.name, *layer.nodes)}
-    modes = parse_tier_modes(options.tier_modes, len(recipe.tiers), names)
+    modes = parse_tier_modes(options.tier_modes, len(recipe.tiers), _names(network))
     return dataclasses.replace(
         recipe, gated_tiers=modes.program.gated, tier_millivolts=modes.program.millivolts,
         layer_gated={name: setting.gated for name, setting in modes.layers.items()},

@@ -68,7 +68,7 @@ def test_an_interrupted_run_goes_on(simulation, monkeypatch):
     """What was finished is not run again, and the figures do not tell."""
     program, spikes = case(2, samples=simulate.CHUNK_SAMPLES + 1)
     trace, figures = simulation.run(program, spikes, workers=1)
-    job = simulation._job(program, spikes, trace=False, stall=0)
+    job = simulation._job(program, spikes, None, trace=False, stall=0)
     (job / f"chunk-{simulate.CHUNK_SAMPLES}.npz").unlink()
     started = []
     start = simulation._start_part
