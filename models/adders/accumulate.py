@@ -58,6 +58,8 @@ def accumulate_sliced(
     upper : int64 array (sums, columns)
         Sums of the active ``weights >> k``; None for windowed adders.
     """
+    if spec.is_exact:
+        return wrap(start + upper, bits)
     k = bits if spec.window else spec.low_bits
     sums, columns = start.shape
     planes = [_to_words(start >> place & 1) for place in range(k)]
