@@ -28,6 +28,8 @@ __all__ = ["neuron_updates_per_sample", "run", "sops_per_sample"]
 
 _BLOCK_SAMPLES = 48
 """Samples that one thread takes at once: Python's overhead per step against the caches."""
+_ORDERED_SAMPLES = 1024
+"""The same where sums go 64 to the word, with approximate adders."""
 _SHARED_SAMPLES = 32
 """Fewer samples than this are not worth a thread pool."""
 _DENSE = 0.8
@@ -141,9 +143,9 @@ def _checked(spikes: np.ndarray, program: Program) -> np.ndarray:
     return spikes
 
 
-def _blocks(samples: int) -> list[tuple[int, int]]:
+def _blocks(samples: int, size: int = _BLOCK_SAMPLES) -> list[tuple[int, int]]:
     """Split ``range(samples)`` evenly, small enough for the caches, enough for all threads."""
-    count = -(-samples // _BLOCK_SAMPLES)
+    count = -(-samples // size)
     if samples >= _SHARED_SAMPLES:
         count = -(-count // _THREADS) * _THREADS
     edges = [samples * k // count for k in range(count + 1)] if count else []
@@ -331,8 +333,9 @@ class _Network:
         wraps, drives = 0, self.drives(exact)
         work = functools.partial(self._plain_block, drives, spikes, result)
         with single_threaded():
-            for (_, stop), found in zip(blocks := _blocks(len(spikes)), _in_threads(work, blocks),
-                                        strict=True):
+            ordered = any(isinstance(drive, OrderedDrive) for drive in drives)
+            blocks = _blocks(len(spikes), _ORDERED_SAMPLES if ordered else _BLOCK_SAMPLES)
+            for (_, stop), found in zip(blocks, _in_threads(work, blocks), strict=True):
                 wraps += found
                 if progress:
                     progress(stop, len(spikes))
