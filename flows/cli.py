@@ -36,6 +36,7 @@ _COMMANDS = {
     "report": "collect report.json and report.html",
     "train": "train a network for the hardware (needs the extra train)",
     "convert": "a ReLU network to spiking neurons (needs the extra train and onnx)",
+    "adders": "the catalogue of adders: errors, area, delay and energy",
     "check": "judge a network without building it: a verdict per node",
     "doctor": "which tools were found, and how to get the others",
 }
@@ -98,6 +99,8 @@ def _run(arguments: argparse.Namespace) -> int:
         return _check(arguments)
     if arguments.command in ("train", "convert"):
         return _train(arguments)
+    if arguments.command == "adders":
+        return _adders(arguments)
     if arguments.scheduler is not None:
         raise UserError("--scheduler is not supported yet: all work runs on this machine")
     if arguments.mesh not in (None, "1x1x1"):
@@ -145,6 +148,14 @@ def _train(arguments: argparse.Namespace) -> int:
         print(json.dumps(result, indent=1, sort_keys=True))
     else:
         _print_table([(name.replace("_", " "), str(value)) for name, value in result.items()])
+    return EXIT_OK
+
+
+def _adders(arguments: argparse.Namespace) -> int:
+    command = importlib.import_module("lamina.flows.adders.command")
+    result = command.main(arguments)
+    print(json.dumps(result, indent=1, sort_keys=True) if arguments.json
+          else f"{command.table(result)}\n{result['path']}")
     return EXIT_OK
 
 
@@ -216,6 +227,8 @@ def _parser() -> argparse.ArgumentParser:
         if name in ("train", "convert"):
             options = importlib.import_module("lamina.flows.training.options")
             (options.add_options if name == "train" else options.add_convert_options)(command)
+        elif name == "adders":
+            importlib.import_module("lamina.flows.adders.options").add_options(command)
         elif name != "doctor":
             _add_options(command)
         command.add_argument("--json", action="store_true",

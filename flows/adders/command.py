@@ -1,0 +1,91 @@
+"""The command ``lamina adders``."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import pathlib
+
+from lamina.flows import progress
+from lamina.flows.adders.catalogue import Entry, default_adders, entries
+from lamina.flows.adders.characterise import LIBRARY, characterise, find_library
+from lamina.flows.adders.names import read_adders
+from lamina.flows.adders.operands import Operands, network_weights
+from lamina.flows.adders.plots import plot_catalogue
+from lamina.flows.backend import tools
+from lamina.flows.errors import UserError
+from lamina.flows.workspace import replaced_file, workspace
+
+__all__ = ["main", "table"]
+
+_COLUMNS = {
+    "label": "adder", "worst": "WCE", "mean": "ME", "mean_distance": "MED", "mean_square": "MSE",
+    "rate": "ER", "bias": "bias", "area_um2": "area um2", "delay_ns": "delay ns",
+    "energy_fj": "energy fJ",
+}
+_DEFAULT_OUT = pathlib.Path("out/adders")
+
+
+def main(arguments: argparse.Namespace) -> dict:
+    """Make the catalogue as the command line says: ``OUT/catalogue.json`` and ``.png``.
+
+    Returns
+    -------
+    dict
+        ``bits``, ``operands``, ``seed``, ``weights`` (where they are from), ``library`` and
+        ``tool_versions`` (None without a PDK), ``adders`` (a dict each), ``path`` (of the plot).
+
+    Raises
+    ------
+    UserError
+        If an adder, the network or the width cannot be used, or a tool is missing.
+    """
+    specs = default_adders() if arguments.adders is None else read_adders(arguments.adders)
+    operands = _operands(arguments)
+    found = entries(specs, arguments.bits, operands)
+    out = arguments.out or _DEFAULT_OUT
+    with workspace(out, {"command": "adders"}):
+        found, versions = _with_silicon(found, arguments, operands, out)
+        result = {"bits": arguments.bits, "operands": operands.kind, "seed": operands.seed,
+                  "weights": str(arguments.net or "uniform, 8 bit"),
+                  "library": LIBRARY if versions else None, "tool_versions": versions,
+                  "adders": [entry.to_dict() for entry in found]}
+        with replaced_file(out / "catalogue.json") as partial:
+            partial.write_text(json.dumps(result, indent=1, sort_keys=True) + "\n")
+        with replaced_file(out / "catalogue.png") as partial:
+            plot_catalogue(found, partial)
+    return result | {"path": str(out / "catalogue.png")}
+
+
+def table(result: dict) -> str:
+    """The adders of a result of :func:`main`, a line each below the headings."""
+    keys = [key for key in _COLUMNS if key in result["adders"][0]]
+    rows = [[_COLUMNS[key] for key in keys]]
+    rows += [[adder[key] if key == "label" else f"{adder[key]:.5g}" for key in keys]
+             for adder in result["adders"]]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join([row[0].ljust(widths[0]), *(
+        text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True))])
+        for row in rows)
+
+
+def _operands(arguments: argparse.Namespace) -> Operands:
+    weights = {} if arguments.net is None else {"weights": network_weights(arguments.net)}
+    return Operands(kind=arguments.operands, seed=arguments.seed, **weights)
+
+
+def _with_silicon(found: list[Entry], arguments: argparse.Namespace, operands: Operands,
+                  out: pathlib.Path) -> tuple[list[Entry], dict[str, str] | None]:
+    """Entries with their costs and the tools' versions; as they are where no PDK is."""
+    try:
+        find_library()
+    except UserError as error:
+        progress.say(f"errors only, no area, delay and energy: {error}")
+        return found, None
+    with progress.step(f"mapping {len(found)} adders to cells") as reporter:
+        costs = characterise([entry.spec for entry in found], arguments.bits, operands,
+                             out / "cells", native=arguments.native_tools, progress=reporter)
+    versions = {"yosys": tools.version("yosys", native=arguments.native_tools)}
+    return [dataclasses.replace(entry, silicon=cost)
+            for entry, cost in zip(found, costs, strict=True)], versions
