@@ -20,7 +20,7 @@ from lamina.models.adders.errors import (
 from lamina.models.adders.spec import EVOLVED, EXACT, FAMILIES, AdderSpec
 from lamina.models.fixed import bounds, wrap
 
-__all__ = ["Entry", "default_adders", "entries"]
+__all__ = ["Entry", "default_adders", "entries", "mean_error"]
 
 _TABLED = 10
 _SAMPLES = 1 << 18
@@ -93,9 +93,14 @@ def entries(specs: list[AdderSpec], bits: int, operands: Operands) -> list[Entry
 def _entry(spec: AdderSpec, bits: int, operands: Operands) -> Entry:
     if spec.window or spec.low_bits > _TABLED:
         return _sampled_entry(spec, bits, operands)
-    low = operands.weights & ((1 << max(1, spec.low_bits)) - 1)
     return Entry(spec=spec, moments=error_moments(spec), sampled=False,
-                 bias=float(mean_errors(spec)[low].mean()))
+                 bias=mean_error(spec, operands.weights))
+
+
+def mean_error(spec: AdderSpec, weights: np.ndarray) -> float:
+    """Mean error [LSB] over a uniform accumulator and `weights`, equally likely; k up to 10."""
+    low = weights & ((1 << max(1, spec.low_bits)) - 1)
+    return float(mean_errors(spec)[low].mean())
 
 
 def _sampled_entry(spec: AdderSpec, bits: int, operands: Operands) -> Entry:

@@ -8,14 +8,17 @@ import json
 import pathlib
 
 from lamina.flows import progress
-from lamina.flows.adders.catalogue import Entry, default_adders, entries
+from lamina.flows.adders.catalogue import Entry, default_adders, entries, mean_error
 from lamina.flows.adders.characterise import LIBRARY, characterise, find_library
+from lamina.flows.adders.evolve import Evolution, estimated_cost, evolve, ripple
 from lamina.flows.adders.names import read_adders
 from lamina.flows.adders.operands import Operands, network_weights
 from lamina.flows.adders.plots import plot_catalogue
 from lamina.flows.backend import tools
 from lamina.flows.errors import UserError
 from lamina.flows.workspace import replaced_file, workspace
+from lamina.models.adders.errors import error_moments
+from lamina.models.adders.spec import AdderSpec
 
 __all__ = ["main", "table"]
 
@@ -25,21 +28,50 @@ _COLUMNS = {
     "energy_fj": "energy fJ",
 }
 _DEFAULT_OUT = pathlib.Path("out/adders")
+_DEFAULT_BIAS = 0.25
+_EVOLUTION = ("wce", "bias", "cost", "generations")
 
 
 def main(arguments: argparse.Namespace) -> dict:
-    """Make the catalogue as the command line says: ``OUT/catalogue.json`` and ``.png``.
+    """Make the catalogue, or evolve an adder, as the command line says; JSON-ready.
+
+    Raises
+    ------
+    UserError
+        If an adder, an option, the network or the width cannot be used, or a tool is missing.
+    """
+    if arguments.evolve is not None:
+        return _evolved(arguments)
+    for name in _EVOLUTION:
+        if getattr(arguments, name) is not None:
+            raise UserError(f"--{name} acts with --evolve only")
+    return _catalogue(arguments)
+
+
+def table(result: dict) -> str:
+    """A result of :func:`main` for people, but its path: lines of adders, or of figures of one."""
+    if "adders" not in result:
+        figures = {key.replace("_", " "): value for key, value in result.items() if key != "path"}
+        width = max(map(len, figures))
+        return "\n".join(f"{key:<{width}}  {value}" for key, value in figures.items())
+    keys = [key for key in _COLUMNS if key in result["adders"][0]]
+    rows = [[_COLUMNS[key] for key in keys]]
+    rows += [[adder[key] if key == "label" else f"{adder[key]:.5g}" for key in keys]
+             for adder in result["adders"]]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join([row[0].ljust(widths[0]), *(
+        text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True))])
+        for row in rows)
+
+
+def _catalogue(arguments: argparse.Namespace) -> dict:
+    """``OUT/catalogue.json`` and ``.png``.
 
     Returns
     -------
     dict
         ``bits``, ``operands``, ``seed``, ``weights`` (where they are from), ``library`` and
         ``tool_versions`` (None without a PDK), ``adders`` (a dict each), ``path`` (of the plot).
-
-    Raises
-    ------
-    UserError
-        If an adder, the network or the width cannot be used, or a tool is missing.
     """
     specs = default_adders() if arguments.adders is None else read_adders(arguments.adders)
     operands = _operands(arguments)
@@ -58,16 +90,34 @@ def main(arguments: argparse.Namespace) -> dict:
     return result | {"path": str(out / "catalogue.png")}
 
 
-def table(result: dict) -> str:
-    """The adders of a result of :func:`main`, a line each below the headings."""
-    keys = [key for key in _COLUMNS if key in result["adders"][0]]
-    rows = [[_COLUMNS[key] for key in keys]]
-    rows += [[adder[key] if key == "label" else f"{adder[key]:.5g}" for key in keys]
-             for adder in result["adders"]]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join([row[0].ljust(widths[0]), *(
-        text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True))])
-        for row in rows)
+def _evolved(arguments: argparse.Namespace) -> dict:
+    """A file with one netlist, and how far it errs."""
+    if arguments.adders is not None:
+        raise UserError("--evolve makes an adder of its own: leave --adders out")
+    if arguments.out is None or not arguments.out.stem.isidentifier():
+        raise UserError("--evolve needs -o FILE, whose name names the adder, for example evo4.net")
+    k = arguments.evolve
+    given = {name: getattr(arguments, name) for name in ("cost", "generations")
+             if getattr(arguments, name) is not None}
+    weights = _operands(arguments).weights
+    try:
+        evolution = Evolution(
+            low_bits=k, weights=weights, seed=arguments.seed, **given,
+            worst=1 << (k - 1) if arguments.wce is None else arguments.wce,
+            bias=_DEFAULT_BIAS if arguments.bias is None else arguments.bias)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    with progress.step(f"evolving {arguments.out.stem}") as reporter:
+        netlist = evolve(evolution, arguments.out.stem, reporter)
+    spec = AdderSpec("net", netlist=netlist)
+    figures = {**dataclasses.asdict(error_moments(spec)), "bias": mean_error(spec, weights)}
+    with replaced_file(arguments.out) as partial:
+        partial.write_text(f"# {json.dumps(figures, sort_keys=True)}\n{netlist.text}\n")
+    return {"netlist": netlist.text, **figures, "cost": evolution.cost,
+            "estimate": estimated_cost(netlist, evolution),
+            "estimate_of_exact": estimated_cost(ripple(k), evolution),
+            "generations": evolution.generations, "seed": evolution.seed,
+            "path": str(arguments.out)}
 
 
 def _operands(arguments: argparse.Namespace) -> Operands:

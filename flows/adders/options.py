@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import pathlib
 
 __all__ = ["add_options"]
@@ -14,6 +15,16 @@ def _integer(low: int, high: int):
             raise argparse.ArgumentTypeError(f"must be in {low}..{high}, not {text}")
         return int(text)
     return parse
+
+
+def _positive_or_zero(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number of at least 0, not {text}")
+    return value
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -29,5 +40,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=_integer(0, (1 << 32) - 1), default=0, metavar="N",
         help="of operands and evolution (default 0)")
     add("-o", "--out", metavar="OUT", type=pathlib.Path,
-        help="folder of the results (default out/adders)")
+        help="folder of the results (default out/adders); of --evolve the file NAME.net")
     add("--native-tools", action="store_true", help="Yosys of the machine")
+    group = parser.add_argument_group("evolution")
+    group.add_argument("--evolve", type=_integer(1, 6), metavar="K",
+                       help="evolve a low part of K bits for the weights of --net")
+    group.add_argument("--wce", type=_integer(0, 256), metavar="W",
+                       help="largest error [LSB] (default 2**(K-1))")
+    group.add_argument("--bias", type=_positive_or_zero, metavar="B",
+                       help="largest mean error [LSB] on the weights (default 0.25)")
+    group.add_argument("--cost", choices=("energy", "area"),
+                       help="what is made small (default energy)")
+    group.add_argument("--generations", type=_integer(1, 10 ** 9), metavar="N",
+                       help="default 20000")
