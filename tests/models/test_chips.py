@@ -76,6 +76,29 @@ def test_stacked_chips_equal_single_ones(make_layer, fields, kind):
     assert len(np.unique(got, axis=0)) > 5 and len(np.unique(got)) > 3
 
 
+@pytest.mark.parametrize("fields", [
+    {"r": 0},
+    {"spiking": False, "reset": ResetRule.VALUE, "theta": 0, "r": 0, "decoding": "count"}],
+    ids=["ceiling", "no spikes"])
+def test_saturated_membranes_and_silent_outputs(make_layer, fields):
+    program = chain(make_layer, **{"decay": 256, "state_bits": 10, "decoding": "v_sum"} | fields)
+    faults = [FaultModel(chip=chip) for chip in range(5)]
+    got = Chips(program, LANES, TIERS).predict(stimulus(), faults)
+    np.testing.assert_array_equal(got, list(one_by_one(program, stimulus(), faults)))
+
+
+def test_membranes_rise_again_from_the_floor(make_layer):
+    weights = np.random.default_rng(2).integers(-90, 80, (30, 7))
+    layer = make_layer(weights=weights, theta=60, r=60)
+    program = Program(name="floor", layers=(layer,), timesteps=9, weight_bits=8, state_bits=8,
+                      acc_bits=20, tier_millivolts=MILLIVOLTS, decoding="v_final")
+    faults = [FaultModel(chip=chip) for chip in range(5)]
+    chips = Chips(program, LANES, TIERS)
+    assert chips.stacked
+    np.testing.assert_array_equal(chips.predict(stimulus(), faults),
+                                  list(one_by_one(program, stimulus(), faults)))
+
+
 def test_silent_samples_and_gated_tiers(make_layer):
     program = dataclasses.replace(chain(make_layer), gated_tiers=1, tier_fill="zero")
     faults = [FaultModel(chip=chip) for chip in range(3)]

@@ -125,6 +125,18 @@ def test_stuck_cells_give_back_their_own_bit(program):
     assert abs(values[cells == 1].mean() - 0.5) < 0.02
 
 
+def test_a_stuck_cell_holds_the_lowest_bit_of_its_draw(program):
+    """The first cells of tier 3, where u and the bit lie in the same 32 bits."""
+    source = np.random.PCG64(np.random.SeedSequence((8,)))
+    source.advance((3 << 40) // 2)
+    draws = source.random_raw(50).astype("<u8").view("<u4").tolist()
+    cells = next(faulty_cells(at(program, 1100, 1100, 1100, 700), LANES, TIERS,
+                              FaultModel(kind="stuck", chip=8)))
+    limit = round(bit_error_rate(0.7) * 2**32)
+    assert cells.held.ravel()[:100].tolist() == [draw < limit for draw in draws]
+    assert cells.turned.ravel()[:100].tolist() == [draw < limit and draw % 2 for draw in draws]
+
+
 def test_transient_faults_are_drawn_again_in_every_timestep(program):
     low, faults = at(program, 1100, 1100, 700, 700), FaultModel(kind="transient", chip=3)
     first, again, later = (faulty_codes(low, LANES, TIERS, faults, timestep=t)[0]

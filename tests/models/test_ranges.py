@@ -147,6 +147,13 @@ def test_refusal(make_layer):
         accumulator_bits([make_layer(weights=[[8]])], **MODES, **WIDTHS)
 
 
+def test_a_failing_sign_reaches_both_ways(make_layer):
+    """Codes 0100 may read as 1000: -8 by 40 axons below the store's -16."""
+    layer = make_layer(weights=[[4]] * 40, reset=ResetRule.VALUE, decay=16, theta=15)
+    assert accumulator_bits([layer], **MODES, **WIDTHS) == 9
+    assert accumulator_bits([layer], **MODES, **WIDTHS, millivolts=(800, 1100)) == 10
+
+
 def test_whatever_failing_tiers_give_back_cannot_wrap(random_layer):
     """Every weight that tier 1 of two may read as, by exhaustion."""
     rng = np.random.default_rng(4)

@@ -48,6 +48,7 @@ def test_a_layers_own_voltages_go_first_and_a_gate_above_all(program):
     assert supplies(program, second, 2) == (1.0, 0.0)
     program = dataclasses.replace(program, tier_millivolts=(1100, 700))
     assert supplies(program, first, 2) == (1.1, 0.7)
+    assert supplies(program, second, 2) == (1.0, 0.0)
     assert supplies(dataclasses.replace(program, gated_tiers=1), first, 2) == (1.1, 0.0)
 
 
