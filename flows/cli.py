@@ -36,6 +36,7 @@ _COMMANDS = {
     "report": "collect report.json and report.html",
     "train": "train a network for the hardware (needs the extra train)",
     "convert": "a ReLU network to spiking neurons (needs the extra train and onnx)",
+    "explore": "search adders and tier modes per layer: a front of named programs (extra search)",
     "adders": "the catalogue of adders: errors, area, delay and energy",
     "check": "judge a network without building it: a verdict per node",
     "doctor": "which tools were found, and how to get the others",
@@ -99,6 +100,8 @@ def _run(arguments: argparse.Namespace) -> int:
         return _check(arguments)
     if arguments.command in ("train", "convert"):
         return _train(arguments)
+    if arguments.command == "explore":
+        return _explore(arguments)
     if arguments.command == "adders":
         return _adders(arguments)
     if arguments.scheduler is not None:
@@ -139,6 +142,29 @@ def _check(arguments: argparse.Namespace) -> int:
     if verdict.refusal is not None:
         raise UserError(verdict.refusal)
     return EXIT_OK
+
+
+def _explore(arguments: argparse.Namespace) -> int:
+    command = importlib.import_module("lamina.flows.search.command")
+    steps = importlib.import_module("lamina.flows.steps")
+    given = {name: value for name, value in vars(arguments).items() if value is not None}
+    if given.pop("adders", None):
+        raise UserError("--adders fixes what a search chooses: give its choices by --adder")
+    choices = {name: tuple(given.pop(option)) for name, option in (("adders", "adder"),
+                                                                   ("modes", "mode"))
+               if option in given}
+    own, common = ({name: value for name, value in given.items()
+                    if name in {field.name for field in dataclasses.fields(kind)}}
+                   for kind in (command.SearchOptions, steps.Options))
+    common.pop("compensate", None)
+    summary = command.explore(steps.Options(**common), command.SearchOptions(**own, **choices))
+    if arguments.json:
+        print(json.dumps(summary.result, indent=1, sort_keys=True))
+    else:
+        for line in command.summary_lines(summary.result):
+            print(line)
+        print(summary.path)
+    return EXIT_MISMATCH if summary.mismatches else EXIT_OK
 
 
 def _train(arguments: argparse.Namespace) -> int:
@@ -242,6 +268,8 @@ def _parser() -> argparse.ArgumentParser:
                                  help="also write the codes as a quantised .nir file")
         if name == "quantise":
             _add_exploring(command)
+        if name == "explore":
+            _add_searching(command)
         if name == "run":
             command.add_argument("--trace", action="store_true",
                                  help="keep every layer's spikes and membranes")
@@ -282,10 +310,24 @@ def _add_options(command: argparse.ArgumentParser) -> None:
     add("--seed", type=_seed, metavar="N", help="of encoder, random data and placement")
     add("--mesh", metavar="XxYxZ", help="1x1x1")
     add("--workers", type=_positive(int, "integer"), metavar="N", help="parallel simulations")
-    add("--scheduler", metavar="ADDRESS", help="not supported yet")
+    add("--scheduler", metavar="ADDRESS", help="a Dask scheduler (explore only)")
     add("--waves", action="store_true", default=None, help="keep waveforms of the simulation")
     add("--native-tools", action="store_true", default=None,
         help="tools of the machine instead of the pinned builds")
+
+
+def _add_searching(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument_group("the search").add_argument
+    add("--budget", type=int, metavar="N", help="configurations that are really tried (default 60)")
+    add("--adder", action="append", metavar="NAME", help="a choice of every layer; may be repeated")
+    add("--mode", action="append", metavar="MODES",
+        help="a choice of every layer, as --tier-modes takes it; may be repeated")
+    add("--chips", type=int, metavar="N", help="sampled chips per configuration (default 3)")
+    add("--validation", type=int, metavar="N",
+        help="samples of the training split that judge (default 500)")
+    add("--calibration", help="45nm (default) or sky130")
+    add("--no-verify", dest="verify", action="store_false", default=None,
+        help="leave out the simulation of the front")
 
 
 def _add_exploring(command: argparse.ArgumentParser) -> None:

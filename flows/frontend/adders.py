@@ -90,7 +90,7 @@ def with_adders(program: Program, adders: dict[str, str], tiers: tuple[int, ...]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AdderError:
-    """What the adder of a layer adds in error, over calibration samples.
+    """What a layer adds in error, against exact sums of its codes, over calibration samples.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ class AdderError:
 
 def adder_error(program: Program, number: int, spikes: np.ndarray, tiers: tuple[int, ...]
                 ) -> AdderError:
-    """Measure the adder of layer `number` in the running network.
+    """Measure the adder of layer `number`, and the fill of its gated tiers, in the running network.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def adder_error(program: Program, number: int, spikes: np.ndarray, tiers: tuple[
     gated = max(program.gated_tiers, layer.gated_tiers)
     seen = dataclasses.replace(layer, weights=effective_weights(
         layer.weights, tiers, gated, program.tier_fill))
-    ordered, exact = OrderedDrive(program, seen, plain=False), Drive(seen, np.float64)
+    ordered, exact = OrderedDrive(program, seen, plain=False), Drive(layer, np.float64)
     membranes = trace.layer_membranes[number]
     total, additions = np.zeros(layer.neurons), 0
     for t in range(spikes.shape[1]):
@@ -144,7 +144,7 @@ def _arriving(source, spikes, layer_spikes, t: int) -> np.ndarray:
 
 def compensated(program: Program, spikes: np.ndarray, tiers: tuple[int, ...], *,
                 follow: bool = False) -> Program:
-    """`program` whose biases take back the mean error of its adders.
+    """`program` whose biases take back the mean error of its adders and of the fill of gated tiers.
 
     After N additions of an adder with mean error ME a membrane is off by N * ME, over and over in
     every timestep. The expected value goes into the bias, at no cost in hardware; or the bias
@@ -163,7 +163,7 @@ def compensated(program: Program, spikes: np.ndarray, tiers: tuple[int, ...], *,
     """
     low, high = bounds(program.state_bits)
     for number, layer in enumerate(program.layers):
-        if layer.adder == EXACT.name:
+        if layer.adder == EXACT.name and not max(program.gated_tiers, layer.gated_tiers):
             continue
         nominal = layer.bias
         for _ in range(_ROUNDS):

@@ -1,0 +1,1 @@
+"""The search for adders and tier modes: least energy for least loss."""
