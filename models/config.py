@@ -1,9 +1,10 @@
-"""What the Verilog is generated with: the dimensions of one core and of its host link."""
+"""What the Verilog is generated with: the dimensions of a core, its host link and its supplies."""
 
 from __future__ import annotations
 
 import dataclasses
 import enum
+import itertools
 import json
 import zlib
 
@@ -27,6 +28,7 @@ __all__ = [
     "HardwareConfig",
     "LinkStatus",
     "Opcode",
+    "PowerConfig",
     "Register",
     "ResetRule",
     "Space",
@@ -457,3 +459,83 @@ class AerConfig:
         """Axons from 0 that events can reach."""
         x, y, polarity = self.steps
         return ((self.columns - 1) * x + (self.rows - 1) * y + (self.polarities - 1) * polarity) + 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PowerConfig:
+    """Tiers and voltages of one power-budget controller, and what each costs.
+
+    A voltage has a code: 0 nominal, rising to ``steps`` (V_min); ``off`` is no supply. Powers share
+    one unit, the caller's choice [LSB].
+
+    Parameters
+    ----------
+    tier_power : tuple of tuple of int
+        Power at full activity per tier (1..8 of them, tier 0 first) and voltage code (1..16, as
+        many in every tier), 1..65535 [LSB], falling with every step.
+    fixed_power : int
+        Power that follows neither voltages nor activity, 0..65535 [LSB].
+    hysteresis : int
+        Room that is left below the budget when power is raised, 0..65535 [LSB].
+    activity_bits : int
+        F, 1..16: an activity of ``2**F`` is full.
+    """
+
+    tier_power: tuple[tuple[int, ...], ...]
+    fixed_power: int = 0
+    hysteresis: int = 0
+    activity_bits: int = 8
+
+    def __post_init__(self):
+        if not (isinstance(self.tier_power, tuple)
+                and all(isinstance(powers, tuple) for powers in self.tier_power)):
+            raise TypeError(f"tier_power must be a tuple of tuples, not {self.tier_power!r}")
+        check_int("number of tiers", len(self.tier_power), 1, 8)
+        for powers in self.tier_power:
+            check_int("voltages of a tier", len(powers), 1, 16)
+            for power in powers:
+                check_int("tier_power", power, 1, 65535)
+            if any(low >= high for high, low in itertools.pairwise(powers)):
+                raise ValueError(f"tier_power must fall with every step, not {powers}")
+        if len({len(powers) for powers in self.tier_power}) != 1:
+            raise ValueError("tier_power must have as many voltages in every tier, "
+                             f"not {tuple(len(powers) for powers in self.tier_power)}")
+        check_int("fixed_power", self.fixed_power, 0, 65535)
+        check_int("hysteresis", self.hysteresis, 0, 65535)
+        check_int("activity_bits", self.activity_bits, 1, 16)
+
+    @property
+    def tiers(self) -> int:
+        """Supplies that are controlled."""
+        return len(self.tier_power)
+
+    @property
+    def steps(self) -> int:
+        """Steps from the nominal voltage to V_min, and the code of V_min."""
+        return len(self.tier_power[0]) - 1
+
+    @property
+    def off(self) -> int:
+        """Voltage code of a tier without supply."""
+        return self.steps + 1
+
+    @property
+    def full_power(self) -> int:
+        """Estimated power of all tiers at the nominal voltage and full activity [LSB]."""
+        return self.fixed_power + sum(powers[0] for powers in self.tier_power)
+
+    @property
+    def budget_bits(self) -> int:
+        """Width of a budget that is enough for everything, hysteresis included [bit]."""
+        return (self.full_power + self.hysteresis).bit_length()
+
+    def to_json(self) -> str:
+        """Stable JSON text, the same bytes for equal configurations."""
+        return json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> PowerConfig:
+        """Inverse of :meth:`to_json`; validates like the constructor."""
+        fields = json.loads(text)
+        fields["tier_power"] = tuple(tuple(powers) for powers in fields["tier_power"])
+        return cls(**fields)

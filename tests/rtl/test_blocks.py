@@ -8,6 +8,7 @@ import pytest
 from lamina.rtl.access import HostAccess
 from lamina.rtl.counters import Counters
 from lamina.rtl.emitter import Emitter
+from lamina.rtl.power import PowerController
 from lamina.rtl.scanner import Scanner
 from lamina.rtl.spike_buffer import SpikeBuffer
 from lamina.rtl.weight_memory import WeightMemory
@@ -29,6 +30,11 @@ def _collected():
 def test_a_config_is_wanted(component):
     with pytest.raises(TypeError, match=r"^config must be a HardwareConfig, not 'small'$"):
         component("small")
+
+
+def test_a_power_config_is_wanted():
+    with pytest.raises(TypeError, match=r"^config must be a PowerConfig, not 'small'$"):
+        PowerController("small")
 
 
 @pytest.mark.parametrize(("most", "message"), [
