@@ -112,12 +112,21 @@ def _evolved(arguments: argparse.Namespace) -> dict:
     spec = AdderSpec("net", netlist=netlist)
     figures = {**dataclasses.asdict(error_moments(spec)), "bias": mean_error(spec, weights)}
     with replaced_file(arguments.out) as partial:
-        partial.write_text(f"# {json.dumps(figures, sort_keys=True)}\n{netlist.text}\n")
+        partial.write_text(f"# {json.dumps(figures, sort_keys=True)}\n"
+                           f"# {_origin(evolution, arguments.net)}\n{netlist.text}\n")
     return {"netlist": netlist.text, **figures, "cost": evolution.cost,
             "estimate": estimated_cost(netlist, evolution),
             "estimate_of_exact": estimated_cost(ripple(k), evolution),
             "generations": evolution.generations, "seed": evolution.seed,
             "path": str(arguments.out)}
+
+
+def _origin(evolution: Evolution, net: pathlib.Path | None) -> str:
+    """The command that makes the same netlist again."""
+    weights = "" if net is None else f" --net {net.name}"
+    return (f"lamina adders --evolve {evolution.low_bits} --wce {evolution.worst} "
+            f"--bias {evolution.bias:g} --cost {evolution.cost} "
+            f"--generations {evolution.generations} --seed {evolution.seed}{weights}")
 
 
 def _operands(arguments: argparse.Namespace) -> Operands:

@@ -3,6 +3,7 @@
 import pytest
 from amaranth.hdl import Assert, Elaboratable, Module, Signal, signed
 
+from lamina.flows.adders.names import read_adder, shipped_files
 from lamina.models.adders.errors import closed_forms, error_table
 from lamina.models.adders.spec import AdderSpec
 from lamina.rtl import adders
@@ -14,7 +15,8 @@ FAMILIES = ("loa", "loawa", "heaa", "eta1", "trua0", "trua1", "copy", "ama1", "a
 NAMES = ("exact", *(f"{family}:{k}" for family in FAMILIES for k in (2, 5, 8)), "oloca:4:1",
          "oloca:6:2", "oloca:8:8", "gear:2:2", "gear:1:3", "gear:3:3", "aca1:4", "eta2:3",
          "esa:4", "5qt", "5qc", "5rl", "5rp", "5y6",
-         "net:sample:2:and.0.2,xor.1.3,nor.6.1,andn.7.8,not.9.0,nand.10.2:10,8,11")
+         "net:sample:2:and.0.2,xor.1.3,nor.6.1,andn.7.8,not.9.0,nand.10.2:10,8,11",
+         *(f"@{name}" for name in shipped_files()))
 
 
 class BoundProof(Elaboratable):
@@ -57,7 +59,7 @@ def verdict(prove):
 @pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=pytest.mark.long)
                                             for name in NAMES)])
 def test_bounds_hold_and_are_tight(verdict, name):
-    spec = AdderSpec.parse(name)
+    spec = read_adder(name)
     low, high = error_bounds(spec)
     assert high - low + 1 < 1 << BITS
     assert verdict(spec, low, high) == "PASS"

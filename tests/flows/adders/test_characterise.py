@@ -8,6 +8,7 @@ import pytest
 
 from lamina.flows.adders import characterise as module
 from lamina.flows.adders.characterise import characterise, find_library, map_adder
+from lamina.flows.adders.names import read_adder
 from lamina.flows.adders.operands import Operands
 from lamina.flows.errors import UserError
 from lamina.models.adders.adder import add
@@ -26,9 +27,9 @@ def values(words, count):
 @pytest.mark.parametrize("name", ["loa:4", SAMPLE, *(
     pytest.param(name, marks=pytest.mark.long) for name in (
         "exact", "oloca:5:2", "eta1:6", "trua1:3", "copy:8", "ama1:5", "ama2:4", "ama3:4", "ama4:4",
-        "gear:4:2", "esa:3", "5kb", "5rp"))])
+        "gear:4:2", "esa:3", "5kb", "5rp", "@evo4_w4"))])
 def test_mapped_cells_add_as_the_model(library, tmp_path, name):
-    spec = AdderSpec.parse(name)
+    spec = read_adder(name)
     mapped, area = map_adder(spec, 18, library, tmp_path)
     a, b = (part.ravel() for part in Operands(kind="uniform").stream(spec, 18))
     found = mapped.simulate(a=module._planes(a, 18), b=module._planes(b, 18))

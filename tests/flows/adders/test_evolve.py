@@ -111,7 +111,10 @@ def test_the_command_writes_a_file_that_is_an_adder(tmp_path, capsys):
     assert (found.label, found.name) == ("mine", result["netlist"])
     assert result["worst"] == error_moments(found).worst <= 4 and abs(result["bias"]) <= 0.5
     assert result["estimate"] < result["estimate_of_exact"]
-    kept = json.loads(file.read_text().splitlines()[0].removeprefix("# "))
+    figures, origin, _ = file.read_text().splitlines()
+    assert origin == ("# lamina adders --evolve 3 --wce 4 --bias 0.5 --cost energy "
+                      "--generations 500 --seed 2 --net digits.nir")
+    kept = json.loads(figures.removeprefix("# "))
     assert kept == {key: result[key] for key in kept} and len(kept) == 6
     content = file.read_bytes()
     assert cli.main(arguments) == 0

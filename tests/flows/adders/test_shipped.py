@@ -1,0 +1,48 @@
+"""The evolved adders that come with the package are what their files say."""
+
+import dataclasses
+import json
+import re
+
+import pytest
+
+from lamina.flows.adders.catalogue import default_adders, mean_error
+from lamina.flows.adders.evolve import Evolution, estimated_cost, evolve, ripple
+from lamina.flows.adders.names import read_adder, shipped_files
+from lamina.flows.adders.operands import UNIFORM_WEIGHTS
+from lamina.models.adders.errors import error_moments
+
+FILES = shipped_files()
+ORIGIN = re.compile(r"# lamina adders --evolve (\d+) --wce (\d+) --bias (\S+) --cost (\w+) "
+                    r"--generations (\d+) --seed (\d+)")
+
+
+def origin(name):
+    """The second line of a file as an evolution."""
+    _, line, _ = FILES[name].read_text().splitlines()
+    k, worst, bias, cost, generations, seed = ORIGIN.fullmatch(line).groups()
+    return Evolution(low_bits=int(k), worst=int(worst), bias=float(bias), cost=cost,
+                     weights=UNIFORM_WEIGHTS, generations=int(generations), seed=int(seed))
+
+
+def test_there_are_some_and_the_catalogue_has_them():
+    assert 6 <= len(FILES) <= 10
+    assert {read_adder(f"@{name}") for name in FILES} <= set(default_adders())
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_figures_are_those_of_every_pair(name):
+    spec = read_adder(f"@{name}")
+    assert spec.label == name and spec.netlist == spec.netlist.pruned()
+    figures = json.loads(FILES[name].read_text().splitlines()[0].removeprefix("# "))
+    assert figures == {**dataclasses.asdict(error_moments(spec)),
+                       "bias": mean_error(spec, UNIFORM_WEIGHTS)}
+    limits = origin(name)
+    assert figures["worst"] <= limits.worst and abs(figures["bias"]) <= limits.bias
+    assert estimated_cost(spec.netlist, limits) < estimated_cost(ripple(spec.low_bits), limits)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", FILES)
+def test_evolution_finds_them_again(name):
+    assert evolve(origin(name), name) == read_adder(f"@{name}").netlist
