@@ -19,6 +19,7 @@ __all__ = [
     "MAX_ADDERS",
     "MAX_PAYLOAD_BYTES",
     "PROTOCOL_VERSION",
+    "SPRAM_WAKE_CYCLES",
     "SPRAM_WORDS",
     "AerConfig",
     "Counter",
@@ -48,6 +49,9 @@ MAX_ADDERS = 16
 PROTOCOL_VERSION = 1
 SPRAM_WORDS = 16384
 """Depth of one SB_SPRAM256KA [word]."""
+SPRAM_WAKE_CYCLES = 2
+"""Clocks after SLEEP in which a SB_SPRAM256KA takes no access, up to 48 MHz: 41.505 ns from the end
+of SLEEP to the clock edge (timing data of Project IceStorm, taken from iCEcube2)."""
 MAX_PAYLOAD_BYTES = 252
 """Payload of one host frame [byte]: 256 less sequence number, opcode and CRC."""
 

@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from lamina.models.config import HardwareConfig, Register, Space
+from lamina.models.config import SPRAM_WAKE_CYCLES, HardwareConfig, Register, Space
 from lamina.rtl.streams import request_layout
 
 __all__ = ["CORE_ID", "CORE_VERSION", "HostAccess"]
@@ -41,6 +41,9 @@ class HostAccess(wiring.Component):
         Tiers off now; their fill.
     refused : Out(1)
         A tier that lost its contents is on.
+    sleep : Out(tiers)
+        ``spram`` only. Tiers that are off and to stay off; after it :data:`SPRAM_WAKE_CYCLES`
+        cycles pass without an access.
     descriptor_address, descriptor_write, descriptor_i, descriptor_o
         To the scheduler.
     busy : Out(1)
@@ -96,6 +99,7 @@ class HostAccess(wiring.Component):
             "counter_low": In(16),
             "counter_high": In(16),
             "counter_ready": In(1),
+            **({"sleep": Out(tiers)} if config.bank == "spram" else {}),
         })
 
     def elaborate(self, platform):
@@ -105,7 +109,8 @@ class HostAccess(wiring.Component):
         is_register = space == Space.REGISTERS
         pending = Signal()
         served = Signal()
-        m.d.sync += pending.eq(self.request.valid & ~self.request.ready)
+        waking = Signal()
+        m.d.sync += pending.eq(self.request.valid & ~self.request.ready & ~waking)
         m.d.comb += [
             served.eq(pending & (is_register | self.idle)),
             self.descriptor_address.eq(address),
@@ -128,7 +133,9 @@ class HostAccess(wiring.Component):
                 m.d.comb += self.state_lanes.eq(1 << chunk["lane"])
             with m.Elif(space[3] & chunk["weight_last"]):
                 m.d.comb += tier_writes.eq(1 << space[:3])
-        wanted, lost = self._modes(m, write & is_register)
+        wanted, lost, switched = self._modes(m, write & is_register)
+        if self._config.bank == "spram":
+            self._sleep(m, wanted & switched, waking)
         self._read(m, served & ~request.write, chunk, {
             Register.LAYERS: self.layers, Register.INPUT_AXONS: self.input_axons,
             Register.TIER_GATED: wanted, Register.TIER_FILL: self.fill_mid,
@@ -188,7 +195,7 @@ class HostAccess(wiring.Component):
                 m.d.comb += self.zero_stb.eq(value[0])
 
     def _modes(self, m, write):
-        """Tier modes: returns what was asked for, and the tiers whose contents are lost."""
+        """Tier modes: returns what was asked for, whose contents are lost, what is off next."""
         tiers = len(self._config.tiers)
         request = self.request.payload
         wanted = Signal(tiers)
@@ -202,7 +209,21 @@ class HostAccess(wiring.Component):
         switched = Mux(self.between & self.idle, wanted, self.gated)
         m.d.sync += [self.gated.eq(switched), lost.eq(kept),
                      self.refused.eq((kept & ~switched).any())]
-        return wanted, lost
+        return wanted, lost, switched
+
+    def _sleep(self, m, off, waking):
+        """Let the tiers that are `off` sleep; `waking` keeps the requests behind their wake-up.
+
+        A tier wakes only after a write to TIER_GATED, when no other request is pending.
+        """
+        left = Signal(range(SPRAM_WAKE_CYCLES))
+        woken = (self.sleep & ~off).any()
+        m.d.comb += waking.eq(woken | left.any())
+        m.d.sync += self.sleep.eq(off)
+        with m.If(woken):
+            m.d.sync += left.eq(SPRAM_WAKE_CYCLES - 1)
+        with m.Elif(left != 0):
+            m.d.sync += left.eq(left - 1)
 
     def _read(self, m, asked, chunk, variables):
         """Serve reads: fetch, shift the wanted lane down or wait for the counters, respond."""

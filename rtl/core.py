@@ -196,6 +196,19 @@ class Core(wiring.Component):
             weights.host_i.eq(access.weight_i),
             access.weight_o.eq(weights.host_o),
         ]
+        if self._config.bank == "spram":
+            self._connect_pins(m, sequencer, weights, access)
+
+    def _connect_pins(self, m, sequencer, weights, access):
+        """Tiers that the layer does not read stand by, as do all while neither it nor the host do.
+
+        STANDBY ends a cycle after a layer's start or a request's arrival; the first access comes a
+        cycle later for the host, two for a layer.
+        """
+        asked = self.request.valid & self.request.payload.space[3]
+        needed = Mux(sequencer.active, ~sequencer.gated, 0) | asked.replicate(len(weights.standby))
+        m.d.sync += weights.standby.eq(~needed)
+        m.d.comb += weights.sleep.eq(access.sleep)
 
     def _connect_state(self, m, sequencer, scheduler, state, lanes, access):
         config = self._config

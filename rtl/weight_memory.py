@@ -11,6 +11,8 @@ from lamina.models.config import HardwareConfig
 
 __all__ = ["TierBank", "WeightMemory"]
 
+_PINS = ("standby", "sleep")
+
 
 class TierBank(wiring.Component):
     """One single-port bank: inferred block RAM, SB_SPRAM256KA, or behavioural.
@@ -33,12 +35,16 @@ class TierBank(wiring.Component):
     address : In
     i, o : In(bits), Out(bits)
         Written and read word.
+    standby, sleep : In(1)
+        ``spram`` only. Contents are kept, no access is taken; ``o`` is undefined from the next edge
+        on (``standby``) or 0 at once (``sleep``, asynchronous: it must come from a flip-flop).
     """
 
     def __init__(self, *, bank: str, words: int, bits: int):
         self._bank, self._words, self._bits = bank, words, bits
         super().__init__({"enable": In(1), "write": In(1), "address": In((words - 1).bit_length()),
-                          "i": In(bits), "o": Out(bits)})
+                          "i": In(bits), "o": Out(bits),
+                          **(dict.fromkeys(_PINS, In(1)) if bank == "spram" else {})})
 
     def elaborate(self, platform):
         m = Module()
@@ -66,8 +72,8 @@ class TierBank(wiring.Component):
         return Instance(
             "SB_SPRAM256KA",
             i_ADDRESS=address, i_DATAIN=self.i, i_MASKWREN=Const(0xF, 4), i_WREN=self.write,
-            i_CHIPSELECT=self.enable, i_CLOCK=ClockSignal(), i_STANDBY=Const(0, 1),
-            i_SLEEP=Const(0, 1), i_POWEROFF=Const(1, 1), o_DATAOUT=self.o)
+            i_CHIPSELECT=self.enable, i_CLOCK=ClockSignal(), i_STANDBY=self.standby,
+            i_SLEEP=self.sleep, i_POWEROFF=Const(1, 1), o_DATAOUT=self.o)
 
 
 class WeightMemory(wiring.Component):
@@ -99,6 +105,8 @@ class WeightMemory(wiring.Component):
     host_i : In(widest tier word)
     host_o : Out(widest tier word)
         Word read for the host, one cycle after ``host_read``, held until the next access.
+    standby, sleep : In(tiers)
+        ``spram`` only: pins of each tier's :class:`TierBank`, 0 where it is accessed.
     """
 
     def __init__(self, config: HardwareConfig):
@@ -118,6 +126,7 @@ class WeightMemory(wiring.Component):
             "host_write": In(tiers),
             "host_i": In(widest),
             "host_o": Out(widest),
+            **(dict.fromkeys(_PINS, In(tiers)) if config.bank == "spram" else {}),
         })
 
     def elaborate(self, platform):
@@ -142,6 +151,8 @@ class WeightMemory(wiring.Component):
                 bank.i.eq(self.host_i[:width]),
                 self.accesses[tier].eq(reading),
             ]
+            if config.bank == "spram":
+                m.d.comb += [getattr(bank, pin).eq(getattr(self, pin)[tier]) for pin in _PINS]
             highest = self.gated[tier] & (~self.gated[tier - 1] if tier else 1)
             fill = Cat(Const(0, bits - 1), highest & self.fill_mid) if bits > 1 else (
                 highest & self.fill_mid)

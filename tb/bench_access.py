@@ -12,7 +12,14 @@ import cocotb
 import numpy as np
 from cocotb.triggers import FallingEdge, ReadOnly
 
-from lamina.models.config import Counter, HardwareConfig, Register, Space, StateRegion
+from lamina.models.config import (
+    SPRAM_WAKE_CYCLES,
+    Counter,
+    HardwareConfig,
+    Register,
+    Space,
+    StateRegion,
+)
 from lamina.models.link.device import GoldenCore
 from lamina.tb.ports import Ports
 from lamina.tb.streams import StreamDriver, StreamMonitor, request_fields
@@ -327,6 +334,36 @@ async def modes_change_between_samples(dut):
     await host.settle()
     assert await modes() == (0, 0)
     await host.check(Space.REGISTERS, Register.TIER_GATED, Register.TIER_LOST)
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms", skip=CONFIG.bank != "spram")
+async def sleep_follows_the_modes(dut):
+    """Tiers sleep from when they are off until they are asked for, whenever that takes effect; the
+    requests behind it wait until they are awake."""
+    host = await started(dut)
+    last = 1 << (TIERS - 1)
+    for between in (1, 0):
+        host.core.between = 1
+        host.write(Space.REGISTERS, Register.TIER_GATED, last)
+        await host.settle()
+        await host.check(Space.REGISTERS, Register.TIER_GATED)
+        assert (int(dut.gated.value), int(dut.sleep.value)) == (last, last)
+        host.core.between = between
+        host.write(Space.REGISTERS, Register.TIER_GATED, 0)
+        host.write(Space.WEIGHTS + TIERS - 1, 0, 1, 2, 3)
+        waits = []
+        while host.request.pending:
+            await ReadOnly()
+            waits = [*waits, None] if dut.sleep.value == 0 else []
+            if dut.weight_write.value != 0:
+                assert len(waits) > SPRAM_WAKE_CYCLES
+            await FallingEdge(dut.clk)
+        assert len(waits) > 6
+        assert int(dut.gated.value) == (0 if between else last)
+    host.core.between = 0
+    host.write(Space.REGISTERS, Register.TIER_GATED, 2)
+    await host.settle()
+    assert int(dut.sleep.value) == 0
 
 
 @cocotb.test(timeout_time=10, timeout_unit="ms")

@@ -431,6 +431,22 @@ async def lost_tier_is_refused_until_rewritten(dut):
     assert trace.spikes.any()
 
 
+@cocotb.test(timeout_time=8, timeout_unit="ms", skip=CONFIG.bank != "spram")
+async def a_tier_is_rewritten_as_soon_as_it_wakes(dut):
+    """Asleep it reads 0 and takes nothing; words right behind the end of its gating all arrive."""
+    port = await started(dut)
+    words = np.random.default_rng(cocotb.RANDOM_SEED).integers(1, 1 << 16, 20).tolist()
+    for tier in range(1, len(CONFIG.tiers)):
+        space = Space.WEIGHTS + tier
+        await port.write(Space.REGISTERS, Register.TIER_GATED, [1 << tier])
+        await ClockCycles(dut.clk, 4)
+        await port.write(space, 0, words)
+        assert await port.read(space, 0, len(words)) == [0] * len(words)
+        port.queue(Space.REGISTERS, Register.TIER_GATED, [0])
+        port.queue(space, 0, words)
+        assert await port.read(space, 0, len(words)) == words
+
+
 @cocotb.test(timeout_time=8, timeout_unit="ms")
 async def gating_waits_for_clear(dut):
     """TIER_GATED written within a sample acts from the next sample on."""

@@ -10,13 +10,14 @@ import os
 import cocotb
 import numpy as np
 
-from lamina.models.config import HardwareConfig
+from lamina.models.config import SPRAM_WAKE_CYCLES, HardwareConfig
 from lamina.models.tiers import TIER_FILLS, effective_weights, slice_weights
 from lamina.tb.ports import Ports, join_lanes, split_lanes
 
 CONFIG = HardwareConfig.from_json(os.environ["LAMINA_CONFIG"])
 LANES, TIERS = CONFIG.lanes, len(CONFIG.tiers)
 WIDEST = LANES * max(CONFIG.tiers)
+PINS = ("standby", "sleep") if CONFIG.bank == "spram" else ()
 
 
 class Weights:
@@ -24,7 +25,7 @@ class Weights:
 
     def __init__(self, dut):
         self.ports = Ports(dut, "access", "address", "gated", "fill_mid", "host_read",
-                           "host_write", "host_i")
+                           "host_write", "host_i", *PINS)
         self.rng = np.random.default_rng(cocotb.RANDOM_SEED)
         inner = self.rng.choice(np.arange(1, CONFIG.weight_words - 1), 12, replace=False)
         self.addresses = [0, CONFIG.weight_words - 1, *inner.tolist()]
@@ -130,3 +131,39 @@ async def host_and_lanes_take_turns(dut):
         await weights.stream(0, "mid", bubbles=0.3, count=5)
         await weights.read_host(tier, place)
         await weights.stream(0, "mid", bubbles=0.3, count=5)
+
+
+@cocotb.test(timeout_time=4, timeout_unit="ms", skip=not PINS)
+@cocotb.parametrize(pin=["standby", "sleep"])
+async def resting_tiers_keep_their_words(dut, pin):
+    """A gated tier rests while the others are read; awake in time, it gives back what it held."""
+    weights = await started(dut)
+    for gated in range(1, TIERS):
+        mask = ((1 << gated) - 1) << (TIERS - gated)
+        weights.ports.rest[pin] = mask
+        await weights.stream(gated, "mid", bubbles=0.3, count=30)
+        weights.ports.rest[pin] = 0
+        for _ in range(SPRAM_WAKE_CYCLES if pin == "sleep" else 0):
+            await weights.ports.cycle(**weights.noise())
+        await weights.stream(0, "mid", bubbles=0.3, count=30)
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms", skip=not PINS)
+@cocotb.parametrize(pin=["standby", "sleep"])
+async def a_resting_tier_takes_no_access(dut, pin):
+    """Neither a read nor a write reaches it, nor the first clocks after SLEEP; others go on."""
+    weights = await started(dut)
+    ports, address = weights.ports, weights.addresses[0]
+    for tier in range(TIERS):
+        await ports.cycle(**{pin: 1 << tier})
+        await ports.cycle(address=address, host_read=1 << tier, **{pin: 1 << tier})
+        await ports.cycle(address=address, host_write=1 << tier, **{pin: 1 << tier})
+        seen = ports.read("host_o")
+        assert seen == 0 if pin == "sleep" else seen != weights.word(tier, 0)
+        for other in set(range(TIERS)) - {tier}:
+            await ports.cycle(address=address, host_read=1 << other, **{pin: 1 << tier})
+            await ports.cycle(**{pin: 1 << tier})
+            assert ports.read("host_o") == weights.word(other, 0)
+        for _ in range(SPRAM_WAKE_CYCLES if pin == "sleep" else 0):
+            await ports.cycle(address=address, host_write=1 << tier)
+        await weights.read_host(tier, 0)

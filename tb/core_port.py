@@ -100,11 +100,15 @@ class CorePort:
         while not condition():
             await FallingEdge(self.dut.clk)
 
-    async def write(self, space: int, address: int, words: Iterable[int]) -> None:
-        """Write 16-bit words to ascending addresses."""
+    def queue(self, space: int, address: int, words: Iterable[int]) -> None:
+        """Queue writes of 16-bit words to ascending addresses."""
         for offset, word in enumerate(words):
             self._request.send({"write": 1, "space": int(space), "address": int(address) + offset,
                                 "data": int(word)})
+
+    async def write(self, space: int, address: int, words: Iterable[int]) -> None:
+        """Write 16-bit words to ascending addresses."""
+        self.queue(space, address, words)
         await self.until(lambda: not self._request.pending)
 
     async def read(self, space: int, address: int, count: int = 1) -> list[int]:

@@ -2,9 +2,10 @@
 //
 // Reading (CHIPSELECT, WREN low): DATAOUT one clock later, held until the next access.
 // Writing (CHIPSELECT, WREN): the nibbles that MASKWREN selects; DATAOUT becomes garbage.
-// STANDBY: contents kept, an access is ignored and turns DATAOUT into garbage.
+// STANDBY: contents kept, an access is ignored; every clock turns DATAOUT into garbage.
 // SLEEP: contents kept, DATAOUT is 0 at once; an access during the WAKE_CYCLES clocks after it
-// is ignored like one in STANDBY. POWEROFF (active low): like SLEEP, and the contents are lost.
+// is ignored and turns DATAOUT into garbage. POWEROFF (active low): like SLEEP, and the contents
+// are lost. With the macro SPRAM_REPORT each memory tells at the end how long it rested.
 // Garbage is pseudo-random and the same in every simulator, so that reliance on it is a mismatch
 // also where there are two states only. Nothing is initialised to 0.
 /* verilator lint_off DECLFILENAME */
@@ -20,7 +21,8 @@ module SB_SPRAM256KA (
     input  wire        POWEROFF,
     output reg  [15:0] DATAOUT
 );
-    // The wake time of SLEEP is 41.5 ns: two clocks up to 48 MHz.
+    // SLEEP has to end 41.505 ns before the clock (timing data of Project IceStorm): two clocks up
+    // to 48 MHz.
     localparam [1:0] WAKE_CYCLES = 2'd2;
 
     reg [15:0] memory [0:16383];
@@ -52,13 +54,23 @@ module SB_SPRAM256KA (
 
     always @(negedge POWEROFF) scramble;
 
+`ifdef SPRAM_REPORT
+    integer clocks = 0, standing_by = 0, sleeping = 0;
+    always @(posedge CLOCK) begin
+        clocks <= clocks + 1;
+        if (STANDBY) standing_by <= standing_by + 1;
+        if (SLEEP) sleeping <= sleeping + 1;
+    end
+    final $display("%m: %0d clocks, %0d in STANDBY, %0d in SLEEP", clocks, standing_by, sleeping);
+`endif
+
     always @(posedge CLOCK or posedge off)
         if (off) begin
             DATAOUT <= 16'd0;
             waking <= WAKE_CYCLES;
         end else begin
             if (waking != 2'd0) waking <= waking - 2'd1;
-            if (CHIPSELECT) begin
+            if (STANDBY || CHIPSELECT) begin
                 noise <= {noise[14:0], noise[15] ^ noise[13] ^ noise[12] ^ noise[10]};
                 if (blocked || WREN) DATAOUT <= noise;
                 else DATAOUT <= memory[ADDRESS];

@@ -13,6 +13,8 @@ CONFIGS = {
     "even": HardwareConfig(weight_words=1024, axons=128, groups=8, tiers=(4, 2, 2)),
     "wide": HardwareConfig(lanes=16, tiers=(8, 3, 5), weight_words=256, axons=64, groups=4,
                            state_bits=32, acc_bits=36),
+    "spram": HardwareConfig(bank="spram", weight_words=256, axons=64, groups=4,
+                            state_bits=20, acc_bits=26),
 }
 MUTANTS = {
     "does not wait for idle": ("(is_register | self.idle)", "1"),
@@ -26,6 +28,12 @@ MUTANTS = {
     "answers before the counters": ("self.counter_ready | request.address[0]", "1"),
     "lets events in": ("self.hold.eq(pending & ~is_register)", "self.hold.eq(0)"),
 }
+PIN_MUTANTS = {
+    "requests do not wait": ("~self.request.ready & ~waking", "~self.request.ready"),
+    "one cycle too short": ("left.eq(SPRAM_WAKE_CYCLES - 1)", "left.eq(SPRAM_WAKE_CYCLES - 2)"),
+    "sleeps before it is off": ("wanted & switched, waking", "wanted, waking"),
+    "sleeps until the next sample": ("wanted & switched, waking", "switched, waking"),
+}
 QUICK = "does not wait for idle"
 
 
@@ -36,7 +44,7 @@ def bench(module, config, verilog, build_dir):
 
 
 @pytest.mark.parametrize("shape", [
-    "mixed", *(pytest.param(shape, marks=pytest.mark.long) for shape in ("even", "wide"))])
+    "mixed", "spram", *(pytest.param(shape, marks=pytest.mark.long) for shape in ("even", "wide"))])
 def test_access(shape, verilog, build_dir):
     bench(access, CONFIGS[shape], verilog, build_dir)
 
@@ -46,3 +54,11 @@ def test_access(shape, verilog, build_dir):
 def test_mutants_die(name, verilog, build_dir, mutant, killed):
     with killed:
         bench(mutant(access, *MUTANTS[name]), CONFIGS["mixed"], verilog, build_dir)
+
+
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=[pytest.mark.long] * (name != "requests do not wait"))
+    for name in PIN_MUTANTS])
+def test_mutants_of_the_sleep_die(name, verilog, build_dir, mutant, killed):
+    with killed:
+        bench(mutant(access, *PIN_MUTANTS[name]), CONFIGS["spram"], verilog, build_dir)

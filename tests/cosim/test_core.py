@@ -1,13 +1,18 @@
 """The generated core against the golden network, in several shapes, and mutants of it."""
 
+import pathlib
+import re
+
 import pytest
 
+import lamina.tb
 from lamina.models.config import HardwareConfig
 from lamina.rtl import access, core, scheduler, sequencer
 from lamina.rtl.core import Core
 from lamina.tb.runner import run_bench
 
 BENCH = "lamina.tb.bench_core"
+SPRAM = pathlib.Path(lamina.tb.__file__).with_name("sb_spram256ka.v")
 CONFIGS = {
     "even": HardwareConfig(weight_words=1024, axons=128, groups=8, acc_bits=20),
     "uneven": HardwareConfig(
@@ -19,6 +24,7 @@ CONFIGS = {
     "one tier": HardwareConfig(
         lanes=4, tiers=(2,), weight_words=128, axons=16, groups=4, layers=2, decay_bits=8,
         state_bits=8, acc_bits=13),
+    "spram": HardwareConfig(bank="spram", weight_words=1024, axons=128, groups=8, acc_bits=20),
     "adders": HardwareConfig(
         lanes=4, tiers=(4, 4), weight_words=512, axons=32, groups=8, layers=3, state_bits=12,
         acc_bits=18, adders=("exact", "loa:4", "trua0:3", "5kb", "gear:4:2")),
@@ -53,6 +59,13 @@ MODEL_MUTANTS = {
     "groups end too close": (sequencer, "spacing.eq(len(self._slots) - 1)", "spacing.eq(2)"),
     "switches stay": (sequencer, "getattr(self, name).eq(job[name])", "getattr(self, name).eq(0)"),
 }
+PIN_MUTANTS = {
+    "stands by while it is read": (
+        core, "Mux(sequencer.active, ~sequencer.gated, 0)", "Mux(sequencer.active, 0, 0)"),
+    "stands by while the host writes": (core, "asked = self.request.valid &", "asked = 0 &"),
+    "sleeps before the next sample": (access, "wanted & switched, waking", "wanted, waking"),
+    "written while it wakes": (access, "~self.request.ready & ~waking", "~self.request.ready"),
+}
 MUTANTS = {
     "threshold in unused lanes": (
         sequencer, "self.finishing.eq(Mux(threshold | final[2 + last],",
@@ -86,9 +99,13 @@ QUICK = "weight base stays"
 
 
 def bench(config, verilog, build_dir):
-    source = verilog(Core(config), "lamina_core")
-    run_bench(BENCH, "lamina_core", [source], build_dir,
-              environment={"LAMINA_CONFIG": config.to_json()})
+    """Run the bench; returns the folder of the run."""
+    sources = [verilog(Core(config), "lamina_core")]
+    if config.bank == "spram":
+        sources.append(SPRAM)
+    return run_bench(BENCH, "lamina_core", sources, build_dir,
+                     environment={"LAMINA_CONFIG": config.to_json()},
+                     defines={"SPRAM_REPORT": 1} if config.bank == "spram" else {})
 
 
 @pytest.mark.parametrize("shape", [
@@ -100,18 +117,43 @@ def test_core(shape, verilog, build_dir):
     bench(CONFIGS[shape], verilog, build_dir)
 
 
+def test_tiers_rest(verilog, build_dir):
+    """Every tier stands by at times, all but tier 0 sleep, and never all the time."""
+    log = (bench(CONFIGS["spram"], verilog, build_dir) / "run.log").read_text()
+    rests = re.findall(r"tier(\d)\.\S+: (\d+) clocks, (\d+) in STANDBY, (\d+) in SLEEP", log)
+    assert [tier for tier, *_ in rests] == ["0", "1", "2", "3"]
+    for tier, *counts in rests:
+        clocks, standby, sleep = map(int, counts)
+        assert 0 < standby < clocks
+        assert (sleep > 0) == (tier != "0")
+
+
 @pytest.mark.parametrize("name", [
     pytest.param(name, marks=[pytest.mark.long] * (name != QUICK)) for name in MUTANTS])
 def test_mutants_die(name, verilog, build_dir, mutant, killed, monkeypatch):
-    module, *_ = MUTANTS[name]
-    changed = mutant(*MUTANTS[name])
+    change(monkeypatch, mutant, MUTANTS[name])
+    with killed:
+        bench(CONFIGS["uneven"], verilog, build_dir)
+
+
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=[pytest.mark.long] * (name != "written while it wakes"))
+    for name in PIN_MUTANTS])
+def test_mutants_of_the_pins_die(name, verilog, build_dir, mutant, killed, monkeypatch):
+    change(monkeypatch, mutant, PIN_MUTANTS[name])
+    with killed:
+        bench(CONFIGS["spram"], verilog, build_dir)
+
+
+def change(monkeypatch, mutant, place):
+    """Put a mutant of a block, or of the core itself, into the core."""
+    module, *_ = place
+    changed = mutant(*place)
     for block in ("Sequencer", "Scheduler", "HostAccess"):
         if module is not core and hasattr(changed, block):
             monkeypatch.setattr(core, block, getattr(changed, block))
     if module is core:
         monkeypatch.setitem(globals(), "Core", changed.Core)
-    with killed:
-        bench(CONFIGS["uneven"], verilog, build_dir)
 
 
 @pytest.mark.parametrize("name", [

@@ -27,6 +27,12 @@ MUTANTS = {
     "least significant first": ("for tier in reversed(range(len(config.tiers)))",
                                 "for tier in range(len(config.tiers))"),
 }
+PIN_MUTANTS = {
+    "pins swapped": ("i_STANDBY=self.standby", "i_STANDBY=self.sleep"),
+    "never sleeps": ("i_SLEEP=self.sleep", "i_SLEEP=Const(0, 1)"),
+    "never stands by": ("i_STANDBY=self.standby", "i_STANDBY=Const(0, 1)"),
+    "all tiers rest": ("getattr(self, pin)[tier]", "getattr(self, pin).any()"),
+}
 QUICK = "reads gated tiers"
 
 
@@ -50,3 +56,11 @@ def test_weight_memory(shape, verilog, build_dir):
 def test_mutants_die(name, verilog, build_dir, mutant, killed):
     with killed:
         bench(mutant(weight_memory, *MUTANTS[name]), CONFIGS["uneven"], verilog, build_dir)
+
+
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=[pytest.mark.long] * (name != "never sleeps"))
+    for name in PIN_MUTANTS])
+def test_mutants_of_the_pins_die(name, verilog, build_dir, mutant, killed):
+    with killed:
+        bench(mutant(weight_memory, *PIN_MUTANTS[name]), CONFIGS["spram"], verilog, build_dir)
