@@ -9,7 +9,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
 FLOORS = ("models", "rtl", "tb", "flows", "constraints")
-DATA = {".html", ".lpf", ".net", ".pcf", ".py", ".sdc", ".sv", ".toml", ".v", ".vlt"}
+DATA = {".html", ".json", ".lpf", ".net", ".pcf", ".py", ".sdc", ".sv", ".toml", ".v", ".vlt"}
 
 
 def sources():

@@ -72,6 +72,8 @@ def read_netlists(name: str) -> list[AdderSpec]:
     path = path if path.exists() else shipped_files().get(name, path)
     try:
         lines = path.read_text().splitlines()
+    except FileNotFoundError:
+        raise UserError(f"{name}: no such file, nor one of constraints/adders") from None
     except UnicodeDecodeError:
         raise UserError(f"{name}: must be a text file of netlists") from None
     specs = []

@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 
+from lamina.flows.adders.names import read_adder
 from lamina.flows.errors import UserError
 from lamina.models.adders.ordered import OrderedDrive
 from lamina.models.adders.spec import EXACT, AdderSpec
@@ -59,8 +60,8 @@ def parse_adders(text: str | None, layers: dict[str, str]) -> dict[str, str]:
 
 def _known(name: str) -> str:
     try:
-        return AdderSpec.parse(name.strip()).name
-    except ValueError as error:
+        return read_adder(name.strip()).name
+    except UserError as error:
         raise UserError(f"--adders: {error}") from None
 
 

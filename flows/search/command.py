@@ -8,8 +8,11 @@ import json
 import numpy as np
 
 from lamina.flows import progress, steps
+from lamina.flows.adders.energies import relative_energies
+from lamina.flows.adders.names import read_adder
 from lamina.flows.errors import UserError
 from lamina.flows.frontend.data import load_data
+from lamina.flows.frontend.tier_modes import parse_tier_modes
 from lamina.flows.job import Job, Options, load_program, resolve
 from lamina.flows.search.energy import CALIBRATIONS
 from lamina.flows.search.evaluate import Evaluation, Setup, built
@@ -21,9 +24,9 @@ from lamina.models.adders.spec import AdderSpec
 
 __all__ = ["ADDERS", "MODES", "SearchOptions", "explore", "summary_lines"]
 
-ADDERS = ("exact", "loa:4", "loa:6", "heaa:6", "eta1:5", "trua0:4", "trua0:5", "trua1:6", "copy:5",
-          "ama3:5", "5kb", "5rp", "5y6")
-"""Choices of a layer: one or two of each family at the sizes that trained networks bear."""
+ADDERS = ("exact", "heaa:2", "eta1:3", "@evo4_w4", "@evo5_w8", "trua1:3", "heaa:5",
+          "@evo6_w16b8", "eta1:5", "heaa:6", "@evo6_w32b16", "loawa:6", "trua1:6")
+"""Choices of a layer: of the catalogue those of least energy for their spread of error."""
 MODES = ("nominal,nominal,nominal,nominal", "UV4@0.85", "UV1@0.8", "UV2@0.8", "UV3@0.8",
          "UV-PG1@0.8", "UV-PG2@0.8", "UV-PG3@0.8", "UV-PG3@0.85", "0.85,0.85,gated,gated",
          "0.85,0.8,gated,gated", "0.8,0.8,gated,gated", "0.85,gated,gated,gated",
@@ -41,7 +44,7 @@ class SearchOptions:
     budget : int
         Real evaluations.
     adders, modes : tuple of str
-        Choices of every layer.
+        Choices of every layer; adders as ``--adders`` takes them for one layer, ``@NAME`` included.
     chips : int
         Sampled chips of a configuration in which cells fail, at least 1.
     validation : int
@@ -74,8 +77,8 @@ class SearchOptions:
             raise UserError(f"--calibration must be one of {', '.join(CALIBRATIONS)}, "
                             f"not {self.calibration!r}")
         try:
-            names = tuple(AdderSpec.parse(name).name for name in self.adders)
-        except ValueError as error:
+            names = tuple(dict.fromkeys(read_adder(name).name for name in self.adders))
+        except UserError as error:
             raise UserError(f"--adder: {error}") from None
         object.__setattr__(self, "adders", names)
 
@@ -90,8 +93,9 @@ def explore(options: Options, wanted: SearchOptions) -> steps.Summary:
     """
     if options.data is None:
         raise UserError("--data must name labelled samples: a search needs their accuracy")
-    compiled = steps.compile_network(dataclasses.replace(options, tier_modes=None, adders=None))
     job = resolve(options)
+    _check_modes(wanted.modes, len(job.target.config.tiers))
+    compiled = steps.compile_network(dataclasses.replace(options, tier_modes=None, adders=None))
     program = load_program(compiled.path)
     setup = _setup(job, program, wanted)
     space = Space(layers=tuple(layer.name for layer in program.layers), adders=wanted.adders,
@@ -115,6 +119,16 @@ def explore(options: Options, wanted: SearchOptions) -> steps.Summary:
                          mismatches=sum(entry.get("mismatches", 0) for entry in entries))
 
 
+def _check_modes(modes: tuple[str, ...], tiers: int) -> None:
+    for mode in modes:
+        if ":" in mode:
+            raise UserError(f"--mode is a choice of every layer: leave names out, not {mode!r}")
+        try:
+            parse_tier_modes(mode, tiers, {})
+        except UserError as error:
+            raise UserError(str(error).replace("--tier-modes", "--mode", 1)) from None
+
+
 def _setup(job: Job, program, wanted: SearchOptions) -> Setup:
     train = load_data(job.options.data, split="train", **job.options.reading)
     train.check(program)
@@ -127,7 +141,9 @@ def _setup(job: Job, program, wanted: SearchOptions) -> Setup:
             _CALIBRATION_SAMPLES, max(1, first))),
         spikes=train.encoded(program, first, len(train)), labels=np.asarray(train.labels[first:]),
         lanes=job.target.config.lanes, tiers=job.target.config.tiers, chips=wanted.chips,
-        compensate=wanted.compensate, calibration=wanted.calibration, adder_energy={})
+        compensate=wanted.compensate, calibration=wanted.calibration,
+        adder_energy=relative_energies([AdderSpec.parse(name) for name in wanted.adders],
+                                       job.out / "cells", native=job.options.native_tools))
 
 
 def _named(job: Job, setup: Setup, number: int, each: Evaluation) -> dict:

@@ -57,7 +57,7 @@ def test_weights_of_a_network(tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize(("arguments", "message"), [
     (["--adders", "lao:4"], None),
     (["--adders", "loa:4:1"], "adder loa must have 1 parameters (k), not 2"),
-    (["--adders", "@none.net"], "none.net: No such file or directory"),
+    (["--adders", "@none.net"], "none.net: no such file, nor one of constraints/adders"),
     (["--bits", "40"], "argument --bits: must be in 4..32, not 40"),
     (["--bits", "8"], "--bits must be above the 8 low bits of loa:8, not 8"),
     (["--net", "none.nir"], "none.nir: no such file or folder"),
