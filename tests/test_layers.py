@@ -12,7 +12,7 @@ FLOORS = ("models", "rtl", "tb", "flows", "constraints")
 ALLOWED = {
     "models": ("lamina.models",),
     "rtl": ("lamina.rtl", "lamina.models.config", "lamina.models.check",
-            "lamina.models.adders.spec"),
+            "lamina.models.adders.spec", "lamina.models.fabric.config"),
     "tb": ("lamina.tb", "lamina.models"),
     "flows": ("lamina.flows", "lamina.models", "lamina.rtl", "lamina.constraints"),
     "constraints": ("lamina.constraints",),

@@ -1,0 +1,1 @@
+"""The fabric: tiles in a mesh and the routers between them."""

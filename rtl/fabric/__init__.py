@@ -1,0 +1,1 @@
+"""The fabric in hardware: routers, and meshes of them."""

@@ -1,0 +1,41 @@
+"""Linked routers against the golden mesh; a million flits, none lost, doubled or overtaken."""
+
+import pytest
+
+from lamina.models.fabric.config import MeshConfig
+from lamina.rtl.fabric import mesh
+from lamina.tb.runner import run_bench
+
+BENCH = "lamina.tb.bench_mesh"
+SOLID = MeshConfig(size=(3, 3, 2), payload_bits=24)
+RUNS = {
+    "line": (MeshConfig(size=(5,), fifo_depth=2, payload_bits=20), 5_000),
+    "plane": (MeshConfig(size=(4, 3), payload_bits=24), 5_000),
+    "solid": (SOLID, 10_000),
+    "million": (SOLID, 1_000_000),
+}
+MUTANTS = {
+    "wrong end of the link": ("routers[other].inputs[port.opposite]",
+                              "routers[other].inputs[port]"),
+    "all routers at 0": ("Const(self._config.address(tile),", "Const(0,"),
+    "link without back-pressure": ("source.ready.eq(sink.ready)", "source.ready.eq(1)"),
+}
+
+
+def bench(module, config, flits, verilog, build_dir):
+    run_bench(BENCH, "mesh", [verilog(module.RouterMesh(config), "mesh")], build_dir,
+              environment={"LAMINA_CONFIG": config.to_json(), "LAMINA_FLITS": str(flits)})
+
+
+@pytest.mark.parametrize("name", ["solid", *(
+    pytest.param(name, marks=pytest.mark.long) for name in ("line", "plane", "million"))])
+def test_mesh(name, verilog, build_dir):
+    bench(mesh, *RUNS[name], verilog, build_dir)
+
+
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=[pytest.mark.long] * (name != "all routers at 0"))
+    for name in MUTANTS])
+def test_mutants_die(name, verilog, build_dir, mutant, killed):
+    with killed:
+        bench(mutant(mesh, *MUTANTS[name]), MeshConfig(size=(3, 2)), 2_000, verilog, build_dir)
