@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import pathlib
 import shutil
 import tempfile
@@ -14,12 +13,12 @@ from collections.abc import Sequence
 import numpy as np
 from amaranth.back import rtlil
 
-from lamina.flows.adders.liberty import read_cells
 from lamina.flows.adders.mapped import Mapped
 from lamina.flows.adders.operands import Operands
 from lamina.flows.backend import tools
-from lamina.flows.errors import UserError
 from lamina.flows.progress import Reporter
+from lamina.flows.sky130.liberty import read_cells
+from lamina.flows.sky130.pdk import LIBRARY, VOLTS, find_library
 from lamina.flows.workspace import replaced_file
 from lamina.models.adders.spec import AdderSpec
 from lamina.rtl.adders import Adder
@@ -27,8 +26,6 @@ from lamina.rtl.adders import Adder
 __all__ = ["INPUT_SLOPE", "LIBRARY", "VOLTS", "Characterisation", "characterise", "find_library",
            "map_adder"]
 
-LIBRARY = "sky130_fd_sc_hd__tt_025C_1v80"
-VOLTS = 1.8
 INPUT_SLOPE = 0.05
 """Of both operands [ns]."""
 _FLIP_FLOP = "sky130_fd_sc_hd__dfxtp_1"
@@ -54,24 +51,6 @@ class Characterisation:
     area_um2: float
     delay_ns: float
     energy_fj: float
-
-
-def find_library() -> pathlib.Path:
-    """The cell library at tt, 25 C, 1.8 V, below ``$PDK_ROOT`` (default ``../shared/pdk``).
-
-    Raises
-    ------
-    UserError
-        If it is not there: says how to get it.
-    """
-    beside = pathlib.Path(__file__).parents[3] / "shared" / "pdk"
-    root = pathlib.Path(os.environ.get("PDK_ROOT") or beside)
-    path = root / "sky130A" / "libs.ref" / "sky130_fd_sc_hd" / "lib" / f"{LIBRARY}.lib"
-    if not path.is_file():
-        raise UserError(f"PDK_ROOT must hold sky130A/libs.ref/sky130_fd_sc_hd/lib/{LIBRARY}.lib: "
-                        "pip install ciel, run ciel enable --pdk-family sky130 VERSION, and set "
-                        "PDK_ROOT")
-    return path
 
 
 def characterise(specs: Sequence[AdderSpec], bits: int, operands: Operands, folder: pathlib.Path,

@@ -8,7 +8,7 @@ import functools
 
 import numpy as np
 
-from lamina.flows.adders.liberty import Cell, Pin
+from lamina.flows.sky130.liberty import Cell, Pin
 
 __all__ = ["Mapped", "Timing"]
 

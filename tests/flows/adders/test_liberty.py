@@ -2,7 +2,7 @@
 
 import pytest
 
-from lamina.flows.adders.liberty import read_cells
+from lamina.flows.sky130.liberty import read_cells
 from lamina.flows.errors import UserError
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lamina.flows.adders.liberty import read_cells
+from lamina.flows.sky130.liberty import read_cells
 from lamina.flows.adders.mapped import Mapped
 
 LOAD, SLOPE, VOLTS = 0.001, 0.5, 2.0

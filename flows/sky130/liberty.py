@@ -2,7 +2,7 @@
 
 A reader of its own: only the cells that are asked for are parsed, a hundredth of the file, and the
 package has no compiled dependency more. It holds for libraries whose tables are indexed by input
-slope, then load, as those of SkyWater 130 nm are.
+slope, then load, as those of SkyWater 130 nm are, and for the memory macros of OpenRAM.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ import numpy as np
 
 from lamina.flows.errors import UserError
 
-__all__ = ["Arc", "Cell", "Pin", "Power", "Table", "read_cells"]
+__all__ = ["Arc", "Cell", "Macro", "Pin", "Power", "Table", "read_cells", "read_macro"]
 
 _CELL = re.compile(r'^\s*cell\s*\(\s*"?(\w+)"?\s*\)\s*\{', re.MULTILINE)
 _TOKEN = re.compile(r'"[^"]*"|[(){}:;,]|[^\s"(){}:;,\\]+')
 _EDGES = ("rise", "fall")
+_ARCS = ("combinational", "rising_edge", "falling_edge")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,10 +48,28 @@ class Table:
         j, part = _place(self.loads, load)
         return float(row[j] * (1 - part) + row[j + 1] * part)
 
+    def at(self, slopes: np.ndarray, loads: np.ndarray) -> np.ndarray:
+        """Values at pairs of `slopes` and `loads`; beyond the table those of its border."""
+        if not len(self.slopes):
+            return np.full(len(slopes), self.values[0])
+        i, across = _places(self.slopes, slopes)
+        rows = self.values[i].T * (1 - across) + self.values[i + 1].T * across
+        if self.loads is None:
+            return rows
+        j, along = _places(self.loads, loads)
+        pair = np.arange(len(slopes))
+        return rows[j, pair] * (1 - along) + rows[j + 1, pair] * along
+
 
 def _place(axis: np.ndarray, x: float) -> tuple[int, float]:
     index = int(np.clip(np.searchsorted(axis, x) - 1, 0, len(axis) - 2))
     return index, float((x - axis[index]) / (axis[index + 1] - axis[index]))
+
+
+def _places(axis: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    inside = np.clip(x, axis[0], axis[-1])
+    index = np.clip(np.searchsorted(axis, inside) - 1, 0, len(axis) - 2)
+    return index, (inside - axis[index]) / (axis[index + 1] - axis[index])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,7 +79,7 @@ class Arc:
     Parameters
     ----------
     source : str
-        Input pin.
+        Input pin; of a flip-flop its clock.
     sense : str
         ``positive_unate``, ``negative_unate`` or ``non_unate``.
     delay, slope : dict of str to Table
@@ -95,15 +114,22 @@ class Pin:
 
     Parameters
     ----------
+    direction : str
+        ``input``, ``output`` or ``internal``.
     function : str or None
-        Of an output, in the format's notation.
+        Of an output, in the format's notation; None for inputs, and for outputs that the format
+        describes otherwise.
+    is_clock : bool
+        An input that clocks the cell.
     capacitance : float
         Of an input [pF]; 0 for outputs.
     arcs : tuple of Arc
     powers : tuple of Power
     """
 
+    direction: str
     function: str | None
+    is_clock: bool
     capacitance: float
     arcs: tuple[Arc, ...]
     powers: tuple[Power, ...]
@@ -111,10 +137,49 @@ class Pin:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One standard cell: its area [um2] and its pins by name."""
+    """One standard cell.
+
+    Parameters
+    ----------
+    area : float
+        [um2]
+    pins : dict of str to Pin
+    leakage_nw : float
+        Mean over the states of the cell [nW].
+    flip_flop : dict of str to str or None
+        ``clocked_on``, ``next_state`` and what else the library says of a flip-flop, and under
+        ``state`` and ``inverse`` the names of its two outputs in functions.
+    is_clock_gate : bool
+        A latch and an AND that let rising edges of a clock through.
+    """
 
     area: float
     pins: dict[str, Pin]
+    leakage_nw: float
+    flip_flop: dict[str, str] | None
+    is_clock_gate: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Macro:
+    """One memory macro.
+
+    Parameters
+    ----------
+    area : float
+        [um2]
+    leakage_nw : float
+        [nW]
+    capacitance : dict of str to float
+        Of each bit of an input, by the name of the bus or pin [pF].
+    clock_energy : dict of str to tuple of float
+        Energy of a rising and of a falling edge [pJ] by the name of the clock pin.
+    """
+
+    area: float
+    leakage_nw: float
+    capacitance: dict[str, float]
+    clock_energy: dict[str, tuple[float, float]]
 
 
 @dataclasses.dataclass
@@ -138,17 +203,46 @@ def read_cells(path: pathlib.Path, names: Iterable[str]) -> dict[str, Cell]:
     UserError
         If a cell is not in the library.
     """
+    return {name: _cell(group) for name, group in _groups(path, names)}
+
+
+def read_macro(path: pathlib.Path, name: str) -> Macro:
+    """Read the memory macro `name` of the library `path`, which counts leakage in mW.
+
+    Raises
+    ------
+    UserError
+        If the macro is not in the library.
+    """
+    [(_, group)] = _groups(path, [name])
+    pins = {pin.argument: pin for pin in (*group.of("bus"), *group.of("pin"))}
+    return Macro(
+        area=float(group.attributes["area"]),
+        leakage_nw=1e6 * float(group.attributes["cell_leakage_power"]),
+        capacitance={pin: float(found.attributes["capacitance"]) for pin, found in pins.items()
+                     if found.attributes.get("direction") == "input"},
+        clock_energy={pin: _clock_energy(found) for pin, found in pins.items()
+                      if found.of("internal_power")})
+
+
+def _clock_energy(pin: _Group) -> tuple[float, float]:
+    """Energy of both edges [pJ], the mean of all states of the other pins."""
+    rise, fall = (np.mean([float(power.of(f"{edge}_power")[0].attributes["values"])
+                           for power in pin.of("internal_power")]) for edge in _EDGES)
+    return float(rise), float(fall)
+
+
+def _groups(path: pathlib.Path, names: Iterable[str]) -> Iterator[tuple[str, _Group]]:
+    """Parsed groups of the cells `names`."""
     text = path.read_text()
     starts = {match[1]: match for match in _CELL.finditer(text)}
     ends = dict(zip(starts, [match.start() for match in list(starts.values())[1:]] + [len(text)],
                     strict=True))
-    found = {}
     for name in names:
         if name not in starts:
             raise UserError(f"{path.name}: has no cell {name}")
         tokens = _TOKEN.finditer(text, starts[name].end(), ends[name])
-        found[name] = _cell(_filled(_Group("cell", name), (token[0] for token in tokens)))
-    return found
+        yield name, _filled(_Group("cell", name), (token[0] for token in tokens))
 
 
 def _filled(group: _Group, tokens: Iterator[str]) -> _Group:
@@ -182,19 +276,30 @@ def _until(tokens: Iterator[str], end: str) -> str:
 
 def _cell(group: _Group) -> Cell:
     return Cell(area=float(group.attributes["area"]),
-                pins={pin.argument: _pin(pin) for pin in group.of("pin")})
+                pins={pin.argument: _pin(pin) for pin in group.of("pin")},
+                leakage_nw=float(group.attributes.get("cell_leakage_power", 0)),
+                flip_flop=next(map(_flip_flop, group.of("ff")), None),
+                is_clock_gate=group.attributes.get("clock_gating_integrated_cell")
+                == "latch_posedge")
 
 
-def _pin(group: _Group) -> Pin:
+def _flip_flop(group: _Group) -> dict[str, str]:
+    state, inverse = group.argument.split(",")
+    return group.attributes | {"state": state, "inverse": inverse}
+
+
+def _pin(pin: _Group) -> Pin:
     arcs = tuple(Arc(source=timing.attributes["related_pin"],
                      sense=timing.attributes["timing_sense"],
                      delay=_tables(timing, "cell_{}"), slope=_tables(timing, "{}_transition"))
-                 for timing in group.of("timing")
-                 if timing.attributes.get("timing_type") == "combinational")
+                 for timing in pin.of("timing")
+                 if timing.attributes.get("timing_type") in _ARCS)
     powers = tuple(Power(source=power.attributes.get("related_pin"),
-                         energy=_tables(power, "{}_power")) for power in group.of("internal_power"))
-    return Pin(function=group.attributes.get("function"), arcs=arcs, powers=powers,
-               capacitance=float(group.attributes.get("capacitance", 0)))
+                         energy=_tables(power, "{}_power")) for power in pin.of("internal_power"))
+    return Pin(direction=pin.attributes.get("direction", "input"),
+               function=pin.attributes.get("function"), arcs=arcs, powers=powers,
+               is_clock=pin.attributes.get("clock") == "true",
+               capacitance=float(pin.attributes.get("capacitance", 0)))
 
 
 def _tables(group: _Group, pattern: str) -> dict[str, Table]:

@@ -1,0 +1,248 @@
+"""Memories of an ASIC: OpenRAM macros of SkyWater 130 for large ones, flip-flops for small ones."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from amaranth.hdl import (
+    Array,
+    Cat,
+    ClockDomain,
+    ClockSignal,
+    Const,
+    Elaboratable,
+    Instance,
+    MemoryInstance,
+    Module,
+    Mux,
+    Signal,
+    Value,
+)
+from amaranth.lib.memory import Memory
+
+__all__ = ["CLOCK_GATE", "MACROS", "MACRO_BITS", "GatedMemory", "MacroLayout", "MacroMemory",
+           "OpenRam"]
+
+CLOCK_GATE = "sky130_fd_sc_hd__dlclkp_1"
+MACROS = {256: "sky130_sram_1kbyte_1rw1r_32x256_8", 512: "sky130_sram_2kbyte_1rw1r_32x512_8"}
+"""Macro by its depth; both are 32 bit wide, with a write mask per byte."""
+MACRO_BITS = 8192
+"""Memories of this many bits or more become macros: below it flip-flops take less area (a
+clock-gated bit and its share of the read multiplexer 30 um2, a macro 190,713 or 284,538 um2)."""
+_MACRO_BYTES = 4
+_GROUP_ROWS = 8
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MacroLayout:
+    """How a memory lies in macros.
+
+    Parameters
+    ----------
+    depth : int
+        Words of the memory.
+    width : int
+        Bits of a word.
+    parts : int
+        Equal parts of a word that are written one by one; each begins at a byte.
+    """
+
+    depth: int
+    width: int
+    parts: int = 1
+
+    @property
+    def part_bits(self) -> int:
+        """Bits of a part."""
+        return self.width // self.parts
+
+    @property
+    def part_bytes(self) -> int:
+        """Bytes that hold a part."""
+        return -(-self.part_bits // 8)
+
+    @property
+    def word_bytes(self) -> int:
+        """Bytes that hold a word."""
+        return self.parts * self.part_bytes
+
+    @property
+    def pack(self) -> int:
+        """Words in one line of the macros: 4, 2 or 1."""
+        return {1: 4, 2: 2}.get(self.word_bytes, 1)
+
+    @property
+    def lines(self) -> int:
+        """Lines that are needed."""
+        return -(-self.depth // self.pack)
+
+    @property
+    def macro_words(self) -> int:
+        """Depth of the macro that is taken, a key of :data:`MACROS`."""
+        return 256 if self.lines <= 256 else 512
+
+    @property
+    def rows(self) -> int:
+        """Macros above one another, of which an access takes one."""
+        return -(-self.lines // self.macro_words)
+
+    @property
+    def columns(self) -> int:
+        """Macros beside one another, all of which an access takes."""
+        return -(-self.word_bytes * self.pack // _MACRO_BYTES)
+
+
+class OpenRam:
+    """An Amaranth platform without pins: memories of :data:`MACRO_BITS` or more become macros."""
+
+    def get_memory(self, memory: Memory) -> Elaboratable:
+        """What stands for `memory`: see :class:`amaranth.lib.memory.Memory`."""
+        bits = Value.cast(memory.read_ports[0].data).shape().width * memory.depth
+        return MacroMemory(memory) if bits >= MACRO_BITS else GatedMemory(memory)
+
+
+class GatedMemory(Elaboratable):
+    """A memory in flip-flops whose clock stands still unless it is written.
+
+    Synthesis puts a clock gate before every word; one more before all of them keeps those still.
+
+    Parameters
+    ----------
+    memory : Memory
+        With one write port; all ports of the domain ``sync``.
+    """
+
+    def __init__(self, memory: Memory):
+        (self._write,) = memory.write_ports
+        self._memory = memory
+
+    def elaborate(self, platform):
+        m = Module()
+        write = self._write
+        m.domains.written = domain = ClockDomain(local=True, reset_less=True)
+        m.d.comb += domain.clk.eq(_gated(m, "gate", ClockSignal(), write.en.any()))
+        words = MemoryInstance(data=self._memory.data, attrs=self._memory.attrs)
+        m.submodules.words = words
+        words.write_port(domain="written", addr=write.addr, data=write.data, en=write.en)
+        for read in self._memory.read_ports:
+            words.read_port(domain=read.domain, addr=read.addr, data=read.data, en=read.en,
+                            transparent_for=())
+        return m
+
+
+class MacroMemory(Elaboratable):
+    """A memory with one read and one write port on macros, each clocked when it is accessed only.
+
+    Port 0 of the macros writes, port 1 reads; latency 1 cycle, one access per cycle and port, as
+    the memory that it stands for. A line that is read again is not accessed again unless it was
+    written since, so a read port that is always enabled costs what its changes cost. A tree of
+    clock gates, groups of 8 rows first, leads the clock to the row that is accessed; the address of
+    a group stays zero while another one is accessed.
+
+    Parameters
+    ----------
+    memory : Memory
+        With one read port and one write port of the domain ``sync``; contents start undefined.
+    """
+
+    def __init__(self, memory: Memory):
+        (self._read,), (self._write,) = memory.read_ports, memory.write_ports
+        width = Value.cast(self._read.data).shape().width
+        self.layout = MacroLayout(depth=memory.depth, width=width, parts=len(self._write.en))
+
+    def elaborate(self, platform):
+        m = Module()
+        layout, read, write = self.layout, self._read, self._write
+        offset_bits = (layout.pack - 1).bit_length()
+        line, written = read.addr[offset_bits:], write.addr[offset_bits:]
+        reading = self._reading(m, line, written)
+        writing = self._rows(m, "write", write.en.any(), written)
+        fetching = self._rows(m, "read", reading, line)
+        mask, data = self._bytes(write.addr[:offset_bits])
+        lines = []
+        for row, (into, out) in enumerate(zip(writing, fetching, strict=True)):
+            words = []
+            for column in range(layout.columns):
+                word = Signal(32, name=f"word_{row}_{column}")
+                part = slice(column * _MACRO_BYTES, (column + 1) * _MACRO_BYTES)
+                m.submodules[f"macro_{row}_{column}"] = Instance(
+                    MACROS[layout.macro_words],
+                    i_clk0=into[0], i_csb0=Const(0, 1), i_web0=Const(0, 1), i_addr0=into[1],
+                    i_wmask0=Cat(*mask[part]), i_din0=Cat(*data[part]),
+                    i_clk1=out[0], i_csb1=Const(0, 1), i_addr1=out[1], o_dout1=word)
+                words.append(word)
+            lines.append(Cat(*words))
+        self._deliver(m, lines, line, reading)
+        return m
+
+    def _reading(self, m, line, written):
+        """Whether the macros are to be read: another line, or one that was written since."""
+        last, stale = Signal.like(line, name="last_line"), Signal(init=1)
+        reading, held = Signal(), Signal.like(line, name="held_line")
+        m.d.comb += [reading.eq(self._read.en & (stale | (line != last))),
+                     held.eq(Mux(reading, line, last))]
+        m.d.sync += stale.eq((stale & ~reading) | (self._write.en.any() & (written == held)))
+        with m.If(reading):
+            m.d.sync += last.eq(line)
+        return reading
+
+    def _rows(self, m, name, enable, line):
+        """Clock and address of every row of macros."""
+        layout = self.layout
+        place_bits = (layout.macro_words - 1).bit_length()
+        row_number, address = line[place_bits:], Cat(line, Const(0, place_bits))[:place_bits]
+        rows = []
+        for first in range(0, layout.rows, _GROUP_ROWS):
+            group = range(first, min(first + _GROUP_ROWS, layout.rows))
+            chosen, place = enable, address
+            if layout.rows > _GROUP_ROWS:
+                here = Signal(name=f"{name}_group_{first}")
+                m.d.comb += here.eq(row_number // _GROUP_ROWS == first // _GROUP_ROWS)
+                chosen, place = enable & here, address & here.replicate(place_bits)
+            clock = _gated(m, f"{name}_gate_{first}", ClockSignal(), chosen)
+            for row in group:
+                rows.append((clock if len(group) == 1 else _gated(
+                    m, f"{name}_row_{row}", clock, row_number == row), place))
+        return rows
+
+    def _bytes(self, offset):
+        """Write mask and bytes of a line, the same word in every place of it."""
+        layout, write = self.layout, self._write
+        value = Value.cast(write.data)
+        mask, data = [], []
+        for place in range(layout.pack):
+            for part in range(layout.parts):
+                bits = value.word_select(part, layout.part_bits)
+                padded = Cat(bits, Const(0, 8 * layout.part_bytes - layout.part_bits))
+                for byte in range(layout.part_bytes):
+                    here = offset == place if layout.pack > 1 else Const(1, 1)
+                    mask.append(write.en[part] & here)
+                    data.append(padded.word_select(byte, 8))
+        missing = layout.columns * _MACRO_BYTES - len(mask)
+        return mask + [Const(0, 1)] * missing, data + [Const(0, 8)] * missing
+
+    def _deliver(self, m, lines, line, reading):
+        """Take the word out of the line that was read."""
+        layout, read = self.layout, self._read
+        place_bits = (layout.macro_words - 1).bit_length()
+        found = lines[0]
+        if layout.rows > 1:
+            row = Signal(range(layout.rows), name="read_row")
+            with m.If(reading):
+                m.d.sync += row.eq(line[place_bits:])
+            found = Array(lines)[row]
+        if layout.pack > 1:
+            offset = Signal(range(layout.pack), name="read_offset")
+            with m.If(read.en):
+                m.d.sync += offset.eq(read.addr)
+            found = found.word_select(offset, 8 * layout.word_bytes)
+        parts = [found[8 * layout.part_bytes * part:][:layout.part_bits]
+                 for part in range(layout.parts)]
+        m.d.comb += Value.cast(read.data).eq(Cat(*parts))
+
+
+def _gated(m: Module, name: str, clock: Value, enable: Value) -> Signal:
+    """`clock` in cycles with `enable`, by a clock gate of the library."""
+    gated = Signal(name=f"{name}_clock")
+    m.submodules[name] = Instance(CLOCK_GATE, i_CLK=clock, i_GATE=enable, o_GCLK=gated)
+    return gated
