@@ -1,27 +1,47 @@
 """Bench of linked routers: random flits between all tiles, one by one and against the golden mesh.
 
-``LAMINA_CONFIG`` holds the :class:`MeshConfig`, ``LAMINA_FLITS`` how many flits are sent.
+``LAMINA_CONFIG`` holds the :class:`MeshConfig`, ``LAMINA_FLITS`` how many flits are sent,
+``LAMINA_DEAD`` dead links as a JSON list of pairs, for routes that are looked up.
 """
 
 from __future__ import annotations
 
+import json
 import os
 
 import cocotb
 import numpy as np
-from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly
 
 from lamina.models.fabric.config import MeshConfig
 from lamina.models.fabric.network import Network
+from lamina.models.fabric.routes import Faults, routes_around
 from lamina.tb.flits import FlitPorts, Traffic
-from lamina.tb.streams import reset
+from lamina.tb.ports import Ports
 
 CONFIG = MeshConfig.from_json(os.environ["LAMINA_CONFIG"])
 FLITS = int(os.environ["LAMINA_FLITS"])
 TILES = CONFIG.tiles
+ROUTES = None if CONFIG.routing == "order" else routes_around(
+    Faults(CONFIG, json.loads(os.environ.get("LAMINA_DEAD", "[]"))))
 STRETCH = 500
 """Cycles between two draws of the stalls."""
+
+
+async def started(dut) -> FlitPorts:
+    """Reset, with the routes in place."""
+    ports = FlitPorts(dut, "inject", "eject", TILES)
+    idle = np.zeros(TILES, dtype=np.int64)
+    ports.drive(idle, idle, idle)
+    names = () if ROUTES is None else ("tile", "write", "address", "port")
+    setup = Ports(dut, *(f"table_{name}" for name in names))
+    await setup.start()
+    for tile, target in np.ndindex(TILES, TILES) if names else ():
+        await setup.cycle(table_tile=tile, table_write=1, table_address=CONFIG.address(target),
+                          table_port=int(ROUTES[tile, target]))
+    await setup.cycle()
+    await FallingEdge(dut.clk)
+    return ports
 
 
 @cocotb.test(timeout_time=1000, timeout_unit="ms")
@@ -29,11 +49,7 @@ async def random_flits_arrive(dut):
     """Every cycle is that of the golden mesh; every flit arrives once, in order for its pair."""
     rng = np.random.default_rng(cocotb.RANDOM_SEED)
     traffic = Traffic(CONFIG, [list(range(TILES)) for _ in range(TILES)], cocotb.RANDOM_SEED)
-    golden, ports = Network(CONFIG), FlitPorts(dut, "inject", "eject", TILES)
-    idle = np.zeros(TILES, dtype=np.int64)
-    ports.drive(idle, idle, idle)
-    Clock(dut.clk, 10, unit="ns").start()
-    await reset(dut)
+    golden, ports = Network(CONFIG, ROUTES), await started(dut)
     ready, stalls, offers, cycle = np.zeros(TILES, dtype=bool), rng.random(TILES), 1.0, 0
     while traffic.left or traffic.sent < FLITS:
         if cycle % STRETCH == 0:

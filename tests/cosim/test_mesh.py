@@ -1,5 +1,7 @@
 """Linked routers against the golden mesh; a million flits, none lost, doubled or overtaken."""
 
+import json
+
 import pytest
 
 from lamina.models.fabric.config import MeshConfig
@@ -22,15 +24,23 @@ MUTANTS = {
 }
 
 
-def bench(module, config, flits, verilog, build_dir):
+DEAD = ((0, 1), (5, 6), (4, 8), (6, 10))
+
+
+def bench(module, config, flits, verilog, build_dir, dead=()):
     run_bench(BENCH, "mesh", [verilog(module.RouterMesh(config), "mesh")], build_dir,
-              environment={"LAMINA_CONFIG": config.to_json(), "LAMINA_FLITS": str(flits)})
+              environment={"LAMINA_CONFIG": config.to_json(), "LAMINA_FLITS": str(flits),
+                           "LAMINA_DEAD": json.dumps(dead)})
 
 
 @pytest.mark.parametrize("name", ["solid", *(
     pytest.param(name, marks=pytest.mark.long) for name in ("line", "plane", "million"))])
 def test_mesh(name, verilog, build_dir):
     bench(mesh, *RUNS[name], verilog, build_dir)
+
+
+def test_dead_links_are_avoided(verilog, build_dir):
+    bench(mesh, MeshConfig(size=(4, 3), routing="table"), 3_000, verilog, build_dir, DEAD)
 
 
 @pytest.mark.parametrize("name", [
