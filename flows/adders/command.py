@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 import pathlib
 
 from lamina.flows import progress
@@ -14,6 +15,7 @@ from lamina.flows.adders.evolve import Evolution, estimated_cost, evolve, ripple
 from lamina.flows.adders.names import read_adders
 from lamina.flows.adders.operands import Operands, network_weights
 from lamina.flows.adders.plots import plot_catalogue
+from lamina.flows.adders.walk import walk_moments
 from lamina.flows.backend import tools
 from lamina.flows.errors import UserError
 from lamina.flows.workspace import replaced_file, workspace
@@ -29,7 +31,7 @@ _COLUMNS = {
 }
 _DEFAULT_OUT = pathlib.Path("out/adders")
 _DEFAULT_BIAS = 0.25
-_EVOLUTION = ("wce", "bias", "cost", "generations")
+_EVOLUTION = ("wce", "bias", "spread", "additions", "cost", "generations")
 
 
 def main(arguments: argparse.Namespace) -> dict:
@@ -97,7 +99,7 @@ def _evolved(arguments: argparse.Namespace) -> dict:
     if arguments.out is None or not arguments.out.stem.isidentifier():
         raise UserError("--evolve needs -o FILE, whose name names the adder, for example evo4.net")
     k = arguments.evolve
-    given = {name: getattr(arguments, name) for name in ("cost", "generations")
+    given = {name: getattr(arguments, name) for name in _EVOLUTION[2:]
              if getattr(arguments, name) is not None}
     weights = _operands(arguments).weights
     try:
@@ -111,6 +113,9 @@ def _evolved(arguments: argparse.Namespace) -> dict:
         netlist = evolve(evolution, arguments.out.stem, reporter)
     spec = AdderSpec("net", netlist=netlist)
     figures = {**dataclasses.asdict(error_moments(spec)), "bias": mean_error(spec, weights)}
+    if evolution.additions > 1:
+        mean, variance, _ = walk_moments(spec, weights, evolution.additions)
+        figures |= {"sum_bias": mean, "sum_spread": math.sqrt(variance)}
     with replaced_file(arguments.out) as partial:
         partial.write_text(f"# {json.dumps(figures, sort_keys=True)}\n"
                            f"# {_origin(evolution, arguments.net)}\n{netlist.text}\n")
@@ -124,8 +129,10 @@ def _evolved(arguments: argparse.Namespace) -> dict:
 def _origin(evolution: Evolution, net: pathlib.Path | None) -> str:
     """The command that makes the same netlist again."""
     weights = "" if net is None else f" --net {net.name}"
+    walk = "" if evolution.additions == 1 else f" --additions {evolution.additions}"
+    spread = "" if math.isinf(evolution.spread) else f" --spread {evolution.spread:g}"
     return (f"lamina adders --evolve {evolution.low_bits} --wce {evolution.worst} "
-            f"--bias {evolution.bias:g} --cost {evolution.cost} "
+            f"--bias {evolution.bias:g}{spread}{walk} --cost {evolution.cost} "
             f"--generations {evolution.generations} --seed {evolution.seed}{weights}")
 
 

@@ -13,13 +13,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lamina.flows.adders.walk import Walk
 from lamina.flows.progress import Reporter
 from lamina.models.adders.netlist import GATES, Netlist
 from lamina.models.check import check_int, check_one_of
 
 __all__ = ["COSTS", "LARGEST", "Evolution", "estimated_cost", "evolve", "ripple"]
 
-LARGEST = 6
+LARGEST = 8
 """Most low bits: every pair of operands is tried, an accumulator in each bit of a word."""
 COSTS = ("energy", "area")
 _AREA = {"and": 6.256, "or": 6.256, "xor": 8.758, "nand": 3.754, "nor": 3.754, "xnor": 8.758,
@@ -31,6 +32,8 @@ _INNER = {"and": 9.7, "or": 9.1, "xor": 7.8, "nand": 3.5, "nor": 4.0, "xnor": 12
 _PIN = {"and": 2.4, "or": 2.4, "xor": 7.1, "nand": 3.8, "nor": 3.8, "xnor": 7.3, "andn": 3.1,
         "not": 3.7, "buf": 0.0}
 """Energy of charging one of its inputs, per edge [fJ]."""
+_OUTPUT = 2.8
+"""Energy of charging the input of a flip-flop behind a sum bit, per edge [fJ]."""
 _CARRY = {"energy": 35.0, "area": 40.0}
 """What the upper part costs more when a carry comes in: loa:4 against loawa:4 in the catalogue."""
 _OPERATIONS = {
@@ -42,6 +45,7 @@ _OPERATIONS = {
 }
 _OFFSPRING, _MOST_MUTATIONS, _SPARE = 4, 6, 2
 _TRIED = 4096
+_MOST_ADDITIONS = 1024
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,15 +57,21 @@ class Evolution:
     low_bits : int
         k, 1..6.
     worst : int
-        Largest absolute error allowed [LSB], at least 0.
+        Largest absolute error of an addition allowed [LSB], at least 0.
     bias : float
-        Largest absolute mean error allowed [LSB], at least 0, over a uniform accumulator and
-        `weights`.
+        Largest absolute mean error of an addition allowed [LSB], at least 0.
+    spread : float
+        Largest standard deviation allowed of the error of `additions` of them over the square root
+        of their number [LSB], at least 0.
+    additions : int
+        1..1024, one after the other onto an accumulator that begins uniform: errors that later ones
+        make up for are forgiven, those that add up are not.
     weights : int array
         Weights, equally likely [LSB].
     cost : str
-        One of :data:`COSTS`: ``energy`` per addition [fJ] when successive operands are independent,
-        or ``area`` [um2]; both of the gates as they stand, before a synthesiser improves on them.
+        One of :data:`COSTS`: ``energy`` per addition [fJ], of one addition when successive operands
+        are independent, of several as they follow each other; or ``area`` [um2]; both of the gates
+        as they stand, before a synthesiser improves on them.
     generations : int
         At least 1.
     seed : int
@@ -72,6 +82,8 @@ class Evolution:
     worst: int
     bias: float
     weights: np.ndarray
+    spread: float = math.inf
+    additions: int = 1
     cost: str = "energy"
     generations: int = 20000
     seed: int = 0
@@ -82,8 +94,11 @@ class Evolution:
         check_one_of("cost", self.cost, COSTS)
         check_int("generations", self.generations, 1, 10 ** 9)
         check_int("seed", self.seed, 0, (1 << 32) - 1)
+        check_int("additions", self.additions, 1, _MOST_ADDITIONS)
         if not 0 <= self.bias < math.inf:
             raise ValueError(f"bias must be at least 0, not {self.bias}")
+        if not self.spread >= 0:
+            raise ValueError(f"spread must be at least 0, not {self.spread}")
 
     @property
     def likelihood(self) -> np.ndarray:
@@ -202,15 +217,17 @@ class _Judge:
     def __init__(self, evolution: Evolution):
         k = evolution.low_bits
         self._evolution, self._likelihood = evolution, evolution.likelihood
-        values = np.arange(1 << k, dtype=np.uint64)
-        self._ones = np.full(1 << k, (1 << (1 << k)) - 1, dtype=np.uint64)
+        values = np.arange(1 << k)
+        bits = [values >> place & 1 for place in range(k)]
+        shape = np.ones((1 << k, 1 << k), dtype=np.uint8)
+        self._ones = _words(shape)
         zero = np.zeros_like(self._ones)
-        low = [zero + np.uint64(sum(1 << value for value in range(1 << k) if value >> place & 1))
-               for place in range(k)]
-        high = [np.where(values >> np.uint64(place) & np.uint64(1), self._ones, zero)
-                for place in range(k)]
+        low = [_words(shape * bit.astype(np.uint8)) for bit in bits]
+        high = [_words(shape * bit.astype(np.uint8)[:, None]) for bit in bits]
         self._inputs = [*low, *high, zero, self._ones]
-        self._exact = np.arange(1 << k)[:, None] + np.arange(1 << k)
+        self._exact = values[:, None] + values
+        self._walk = None if evolution.additions == 1 else Walk(
+            self._likelihood, evolution.additions, evolution.seed)
         self._known: dict[tuple, tuple[float, float]] = {}
 
     def __call__(self, genome: _Genome) -> tuple[float, float]:
@@ -230,28 +247,51 @@ class _Judge:
         errors = self._errors([signals[signal] for signal in outputs])
         if max(errors.max(), -errors.min()) > self._evolution.worst:
             return math.inf, math.inf
-        if abs(errors.mean(axis=1) @ self._likelihood) > self._evolution.bias:
+        if self._walk is None:
+            mean = float(errors.mean(axis=1) @ self._likelihood)
+            square = float((errors * errors).mean(axis=1) @ self._likelihood)
+            variance = square - mean * mean
+        else:
+            mean, variance, square = self._walk.moments(errors)
+        if abs(mean) > self._evolution.bias or variance > self._evolution.spread ** 2:
             return math.inf, math.inf
-        square = (errors * errors).mean(axis=1) @ self._likelihood
-        return self._cost(used, outputs, signals), float(square)
+        return self._cost(used, outputs, signals, errors), square
 
     def _errors(self, outputs: list[np.ndarray]) -> np.ndarray:
         """By weight and accumulator, int64 (2**k, 2**k)."""
-        octets = np.stack(outputs).view(np.uint8).reshape(len(outputs), len(self._ones), 8)
-        bits = np.unpackbits(octets, axis=2, bitorder="little")[:, :, :len(self._ones)]
-        total = np.tensordot(1 << np.arange(len(outputs)), bits.astype(np.int64), axes=1)
+        values = len(self._ones)
+        total = np.zeros((values, values), dtype=np.int64)
+        for place, plane in enumerate(outputs):
+            octets = plane.view(np.uint8).reshape(values, -1)
+            total += np.unpackbits(octets, axis=1, bitorder="little")[:, :values].astype(
+                np.int64) << place
         return total - self._exact
 
-    def _cost(self, used, outputs: list[int], signals: dict[int, np.ndarray]) -> float:
+    def _cost(self, used, outputs: list[int], signals: dict[int, np.ndarray], errors: np.ndarray
+              ) -> float:
         carry = signals[outputs[-1]]
         constant = not carry.any() or np.array_equal(carry, self._ones)
         cost = 0.0 if constant else _CARRY[self._evolution.cost]
         if self._evolution.cost == "area":
             return cost + sum(_AREA[kind] for _, kind, _, _ in used)
-        numbers = list(signals)
-        ones = np.bitwise_count(np.stack([signals[number] for number in numbers])) \
-            @ self._likelihood / len(self._ones)
-        moves = dict(zip(numbers, (2 * ones * (1 - ones)).tolist(), strict=True))
+        moves = self._moves(signals, errors)
+        if self._walk is not None:
+            cost += _OUTPUT * sum(moves[signal] for signal in outputs[:-1])
         return cost + sum(_INNER[kind] * moves[signal] + _PIN[kind] * moves[x]
                           + (_PIN[kind] * moves[y] if kind != "not" else 0.0)
                           for signal, kind, x, y in used)
+
+    def _moves(self, signals: dict[int, np.ndarray], errors: np.ndarray) -> dict[int, float]:
+        """Edges of every signal per addition."""
+        planes = np.stack(list(signals.values()))
+        if self._walk is not None:
+            return dict(zip(signals, self._walk.moves(planes, errors), strict=True))
+        ones = np.bitwise_count(planes).sum(axis=2) @ self._likelihood / len(self._ones)
+        return dict(zip(signals, (2 * ones * (1 - ones)).tolist(), strict=True))
+
+
+def _words(bits: np.ndarray) -> np.ndarray:
+    """0/1 uint8 (weights, accumulators) to uint64 (weights, words), 64 accumulators in a word."""
+    padded = np.zeros((len(bits), -(-bits.shape[1] // 64) * 64), dtype=np.uint8)
+    padded[:, :bits.shape[1]] = bits
+    return np.packbits(padded, axis=1, bitorder="little").view(np.uint64)

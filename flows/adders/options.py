@@ -43,12 +43,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="folder of the results (default out/adders); of --evolve the file NAME.net")
     add("--native-tools", action="store_true", help="Yosys of the machine")
     group = parser.add_argument_group("evolution")
-    group.add_argument("--evolve", type=_integer(1, 6), metavar="K",
+    group.add_argument("--evolve", type=_integer(1, 8), metavar="K",
                        help="evolve a low part of K bits for the weights of --net")
-    group.add_argument("--wce", type=_integer(0, 256), metavar="W",
+    group.add_argument("--wce", type=_integer(0, 1024), metavar="W",
                        help="largest error [LSB] (default 2**(K-1))")
     group.add_argument("--bias", type=_positive_or_zero, metavar="B",
                        help="largest mean error [LSB] on the weights (default 0.25)")
+    group.add_argument("--spread", type=_positive_or_zero, metavar="S",
+                       help="largest standard deviation of the error [LSB] (default: any)")
+    group.add_argument("--additions", type=_integer(1, 1024), metavar="N",
+                       help="bias and spread of the sums of N additions, per addition (default 1)")
     group.add_argument("--cost", choices=("energy", "area"),
                        help="what is made small (default energy)")
     group.add_argument("--generations", type=_integer(1, 10 ** 9), metavar="N",

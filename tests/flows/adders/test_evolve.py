@@ -12,6 +12,7 @@ from lamina.flows.adders.catalogue import mean_error
 from lamina.flows.adders.evolve import LARGEST, Evolution, estimated_cost, evolve, ripple
 from lamina.flows.adders.names import read_adder
 from lamina.flows.adders.operands import UNIFORM_WEIGHTS
+from lamina.flows.adders.walk import walk_moments
 from lamina.models.adders.errors import error_moments, error_table
 from lamina.models.adders.netlist import Netlist
 from lamina.models.adders.spec import AdderSpec
@@ -44,6 +45,26 @@ def test_limits_hold_and_cost_falls(fields):
     assert abs(mean_error(spec(found), wanted.weights)) <= wanted.bias
     assert estimated_cost(found, wanted) < estimated_cost(ripple(wanted.low_bits), wanted) / 1.5
     assert found == found.pruned() and "buf" not in found.text
+
+
+@pytest.mark.parametrize("fields", [
+    {"k": 5, "worst": 32, "bias": 0.75, "spread": 9.4}, {"k": 5, "worst": 32, "bias": 32.0,
+                                                         "spread": 9.4, "cost": "area"},
+    {"k": 7, "worst": 128, "bias": 0.75, "spread": 40.0, "generations": 300}], ids=str)
+def test_sums_of_many_additions_stay_within_their_limits(fields):
+    wanted = evolution(additions=32, **fields)
+    found = spec(evolve(wanted, "found"))
+    mean, variance, _ = walk_moments(found, wanted.weights, 32)
+    assert abs(mean) <= wanted.bias and 0 < variance <= wanted.spread ** 2
+    assert estimated_cost(found.netlist, wanted) < estimated_cost(ripple(fields["k"]), wanted) / 1.5
+
+
+def test_an_adder_may_be_unbiased_alone_and_biased_in_a_sum():
+    """TruA-1: low bits that are ones lose what every weight has below."""
+    ones = Netlist.from_text("net:ones:4::9,9,9,9,8")
+    assert estimated_cost(ones, evolution(k=4, worst=15, bias=0.0)) == 0
+    assert estimated_cost(ones, evolution(k=4, worst=15, bias=7.0, additions=32)) == math.inf
+    assert estimated_cost(ones, evolution(k=4, worst=15, bias=7.5, additions=32)) == 0
 
 
 def test_without_room_the_sum_stays_exact():
@@ -88,10 +109,13 @@ def test_the_activity_is_that_of_the_weights():
 
 
 @pytest.mark.parametrize(("fields", "message"), [
-    ({"k": 7}, "low bits must be in 1..6, not 7"),
+    ({"k": 9}, "low bits must be in 1..8, not 9"),
     ({"worst": -1}, "worst error must be in 0..32, not -1"),
     ({"bias": -0.5}, "bias must be at least 0, not -0.5"),
     ({"bias": math.nan}, "bias must be at least 0, not nan"),
+    ({"spread": -0.5}, "spread must be at least 0, not -0.5"),
+    ({"spread": math.nan}, "spread must be at least 0, not nan"),
+    ({"additions": 0}, "additions must be in 1..1024, not 0"),
     ({"cost": "time"}, "cost must be one of energy, area, not 'time'"),
     ({"generations": 0}, "generations must be in 1..1000000000, not 0"),
     ({"seed": -1}, "seed must be in 0..4294967295, not -1"),
@@ -128,7 +152,12 @@ def test_the_command_writes_a_file_that_is_an_adder(tmp_path, capsys):
      "--evolve needs -o FILE, whose name names the adder, for example evo4.net"),
     (["--evolve", "3", "--adders", "exact", "-o", "a.net"],
      "--evolve makes an adder of its own: leave --adders out"),
-    (["--evolve", "7", "-o", "a.net"], "argument --evolve: must be in 1..6, not 7"),
+    (["--evolve", "9", "-o", "a.net"], "argument --evolve: must be in 1..8, not 9"),
+    (["--evolve", "3", "--spread", "-1", "-o", "a.net"],
+     "argument --spread: must be a number of at least 0, not -1"),
+    (["--evolve", "3", "--additions", "0", "-o", "a.net"],
+     "argument --additions: must be in 1..1024, not 0"),
+    (["--additions", "3"], "--additions acts with --evolve only"),
     (["--evolve", "3", "--bias", "-1", "-o", "a.net"],
      "argument --bias: must be a number of at least 0, not -1"),
     (["--evolve", "3", "--bias", "x", "-o", "a.net"],
