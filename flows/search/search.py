@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import pathlib
 
 import numpy as np
@@ -13,6 +11,7 @@ from lamina.flows.errors import UserError
 from lamina.flows.progress import Reporter
 from lamina.flows.search.energy import CALIBRATIONS, relative_energy
 from lamina.flows.search.evaluate import Evaluation, Setup
+from lamina.flows.search.kept import Kept, job_folder
 from lamina.flows.search.space import Configuration, Space
 from lamina.flows.search.surrogate import Surrogate
 from lamina.flows.search.workers import workers as run_workers
@@ -73,9 +72,8 @@ def search(setup: Setup, space: Space, folder: pathlib.Path, *, budget: int, see
     """
     if budget < 1:
         raise UserError(f"--budget must be at least 1, not {budget}")
-    folder.mkdir(parents=True, exist_ok=True)
-    job = _job(setup, folder)
-    kept = _Kept(job / "evaluations.jsonl")
+    job = job_folder(setup, folder)
+    kept = Kept(job / "evaluations.jsonl")
     proposer = _Proposer(setup, space, seed)
     done: list[Evaluation] = []
     with run_workers(job / "setup", workers, scheduler) as evaluate:
@@ -109,46 +107,6 @@ def hypervolume(points: np.ndarray) -> float:
             area += (REFERENCE[0] - max(loss, 0.0)) * (best - max(energy, 0.0))
             best = energy
     return area
-
-
-def _job(setup: Setup, folder: pathlib.Path) -> pathlib.Path:
-    """Folder of the evaluations of `setup`, named by its content."""
-    draft = folder / "setup"
-    setup.save(draft)
-    digest = hashlib.sha256()
-    for path in sorted(draft.iterdir()):
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    job = folder / digest.hexdigest()[:16]
-    job.mkdir(exist_ok=True)
-    setup.save(job / "setup")
-    return job
-
-
-class _Kept:
-    """Evaluations in a file, a line each; a line that was cut short is left out."""
-
-    def __init__(self, path: pathlib.Path):
-        self._path = path
-        self._found: dict[Configuration, Evaluation] = {}
-        for line in path.read_text().splitlines() if path.exists() else ():
-            try:
-                fields = json.loads(line)
-            except json.JSONDecodeError:
-                continue
-            result = Evaluation(**{name: tuple(value) if isinstance(value, list) else value
-                                   for name, value in fields.items()})
-            self._found[result.configuration] = result
-
-    def __contains__(self, configuration: Configuration) -> bool:
-        return configuration in self._found
-
-    def __getitem__(self, configuration: Configuration) -> Evaluation:
-        return self._found[configuration]
-
-    def add(self, result: Evaluation) -> None:
-        self._found[result.configuration] = result
-        with self._path.open("a") as stream:
-            stream.write(json.dumps(dataclasses.asdict(result)) + "\n")
 
 
 class _Proposer:
