@@ -153,13 +153,12 @@ class MeshConfig:
     def inputs_of(self, output: Port) -> tuple[Port, ...]:
         """Inputs of a router from which flits can turn to `output`, in the order of service.
 
-        None turns back to where it came from. With dimension order a flit never returns to an axis
-        that it has left: towards x come only those along x and those of the tile.
+        None turns back to where it came from, so a tile sends nothing to itself. With dimension
+        order a flit never returns to an axis that it has left: towards x come only those along x
+        and those of the tile.
         """
-        if output is Port.LOCAL:
-            return self.ports
         turning = [port for port in self.ports if port is not output]
-        if self.routing == "order":
+        if self.routing == "order" and output is not Port.LOCAL:
             turning = [port for port in turning
                        if port is Port.LOCAL or port.axis < output.axis or port is output.opposite]
         return tuple(turning)

@@ -35,7 +35,7 @@ class RouterMesh(wiring.Component):
         tables = {} if config.routing == "order" else {
             "table_tile": In(config.tiles.bit_length()), "table_write": In(1),
             "table_address": In(config.address_bits),
-            "table_port": In(len(config.ports).bit_length())}
+            "table_port": In((len(config.ports) - 1).bit_length())}
         super().__init__({"inject": In(flits).array(config.tiles),
                           "eject": Out(flits).array(config.tiles), **tables})
 

@@ -50,7 +50,7 @@ class InputBuffer(wiring.Component):
             place = Signal(range(self._depth))
             m.d.comb += port.addr.eq(place)
             with m.If(moves):
-                m.d.sync += place.eq(Mux(place == self._depth - 1, 0, place + 1))
+                m.d.sync += place.eq(_after(place, self._depth))
         with m.If(put & ~get):
             m.d.sync += [level.eq(level + 1), full.eq(level == self._depth - 1)]
         with m.Elif(get & ~put):
@@ -87,7 +87,7 @@ class Router(wiring.Component):
         ports = len(config.ports)
         extra = ({"here": In(config.address_bits)} if config.routing == "order" else {
             "table_write": In(1), "table_address": In(config.address_bits),
-            "table_port": In(ports.bit_length())})
+            "table_port": In((ports - 1).bit_length())})
         flits = stream.Signature(config.flit_bits)
         super().__init__({"inputs": In(flits).array(ports), "outputs": Out(flits).array(ports),
                           **extra})
@@ -95,36 +95,32 @@ class Router(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self._config
-        heads = [self._buffer(m, port) for port in config.ports]
-        asked = {port: Signal(len(config.ports), name=f"asked_{port.name.lower()}")
-                 for port in config.ports}
-        for port, head in zip(config.ports, heads, strict=True):
-            m.d.comb += asked[port].eq(
-                Mux(head.valid, head.payload[config.flit_bits:], 0))
-        taken = {port: [] for port in config.ports}
+        heads = {port: self._buffer(m, port) for port in config.ports}
+        grants = {port: {} for port in config.ports}
         for output in config.ports:
             inputs = config.inputs_of(output)
-            grants = self._choose(m, output, Cat(asked[port][output] for port in inputs))
-            self._register(m, output, [heads[port] for port in inputs], grants)
-            for port, grant in zip(inputs, grants, strict=True):
-                taken[port].append(grant)
-        for port, head in zip(config.ports, heads, strict=True):
-            m.d.comb += head.ready.eq(Cat(taken[port]).any())
+            chosen = self._choose(m, output, [
+                heads[port].valid & (heads[port].payload[config.flit_bits:] == output)
+                for port in inputs])
+            self._register(m, output, [heads[port].payload for port in inputs], chosen)
+            for place, port in enumerate(inputs):
+                grants[port][output] = chosen[place]
+        for port, head in heads.items():
+            m.d.comb += head.ready.eq(Cat(grants[port].values()).any())
         return m
 
     def _buffer(self, m, port):
-        """Buffer of an input; returns its outgoing stream, the outputs above the flit."""
-        config = self._config
-        width = config.flit_bits + len(config.ports)
-        m.submodules[f"buffer_{port.name.lower()}"] = buffer = InputBuffer(
-            width=width, depth=config.fifo_depth)
+        """Buffer of an input; returns its outgoing stream, the output above the flit."""
+        config, name = self._config, port.name.lower()
+        way = Signal(range(len(config.ports)), name=f"way_{name}")
+        m.submodules[f"buffer_{name}"] = buffer = InputBuffer(
+            width=config.flit_bits + len(way), depth=config.fifo_depth)
         arriving = self.inputs[port]
-        way = Signal(len(config.ports), name=f"way_{port.name.lower()}")
         there = arriving.payload[:config.address_bits]
         if config.routing == "order":
             self._ordered(m, way, there)
         else:
-            self._looked_up(m, port, way, there)
+            self._looked_up(m, name, way, there)
         m.d.comb += [buffer.i.valid.eq(arriving.valid), arriving.ready.eq(buffer.i.ready),
                      buffer.i.payload.eq(Cat(arriving.payload, way))]
         return buffer.o
@@ -134,42 +130,49 @@ class Router(wiring.Component):
         layout = data.StructLayout({f"axis{axis}": bits for axis, bits in enumerate(
             self._config.coordinate_bits)})
         there, here = layout(there), layout(self.here)
-        differs = 0
-        m.d.comb += way[Port.LOCAL].eq(there.as_value() == here.as_value())
-        for axis in range(self._config.dimensions):
+        found = Port.LOCAL
+        for axis in reversed(range(self._config.dimensions)):
             target, place = there[f"axis{axis}"], here[f"axis{axis}"]
-            m.d.comb += [way[Port.along(axis, -1)].eq(~differs & (target < place)),
-                         way[Port.along(axis, 1)].eq(~differs & (target > place))]
-            differs = differs | (target != place)
+            towards = Mux(target < place, Port.along(axis, -1), Port.along(axis, 1))
+            found = Mux(target != place, towards, found)
+        m.d.comb += way.eq(found)
 
-    def _looked_up(self, m, port, way, there):
-        ports = len(self._config.ports)
-        m.submodules[f"table_{port.name.lower()}"] = table = Memory(
-            shape=ports.bit_length(), depth=1 << self._config.address_bits, init=[])
+    def _looked_up(self, m, name, way, there):
+        m.submodules[f"table_{name}"] = table = Memory(
+            shape=len(way), depth=1 << self._config.address_bits, init=[])
         write, read = table.write_port(), table.read_port(domain="comb")
         m.d.comb += [write.en.eq(self.table_write), write.addr.eq(self.table_address),
-                     write.data.eq(self.table_port), read.addr.eq(there),
-                     way.eq(Cat(read.data == number for number in range(ports)))]
+                     write.data.eq(self.table_port), read.addr.eq(there), way.eq(read.data)]
 
-    def _choose(self, m, output, asking):
+    def _choose(self, m, output, asks):
         """One of the inputs that ask, if the register can take it; the turn goes behind it."""
-        name, leaving = output.name.lower(), self.outputs[output]
-        count = len(asking)
+        name, leaving, count = output.name.lower(), self.outputs[output], len(asks)
+        asking = Signal(count, name=f"asking_{name}")
         behind = Signal(count, name=f"behind_{name}")
         grants = Signal(count, name=f"grants_{name}")
+        able = ~leaving.valid | leaving.ready
         later = asking & behind
-        first = Mux(later.any(), later & -later, asking & -asking)
-        m.d.comb += grants.eq(Mux(~leaving.valid | leaving.ready, first[:count], 0))
-        with m.If(grants.any()):
-            m.d.sync += behind.eq(~(grants | (grants - 1)))
+        first = Mux(later.any(), later, asking)
+        m.d.comb += asking.eq(Cat(asks))
+        for place in range(count):
+            m.d.comb += grants[place].eq(able & first[place] & ~first[:place].any())
+        with m.If(asking.any() & able):
+            m.d.sync += behind.eq(Cat(grants[:place].any() for place in range(count)))
         return grants
 
-    def _register(self, m, output, heads, grants):
+    def _register(self, m, output, flits, grants):
         leaving = self.outputs[output]
+        flit = 0
+        for entry, grant in zip(flits, grants, strict=True):
+            flit |= Mux(grant, entry[:self._config.flit_bits], 0)
         with m.If(grants.any()):
-            flit = 0
-            for head, grant in zip(heads, grants, strict=True):
-                flit |= Mux(grant, head.payload[:self._config.flit_bits], 0)
             m.d.sync += [leaving.valid.eq(1), leaving.payload.eq(flit)]
         with m.Elif(leaving.ready):
             m.d.sync += leaving.valid.eq(0)
+
+
+def _after(place, depth):
+    """The next one of `depth` places, round."""
+    if depth & (depth - 1) == 0:
+        return (place + 1)[:len(place)]
+    return Mux(place == depth - 1, 0, place + 1)

@@ -14,19 +14,18 @@ CONFIGS = {
     "table": MeshConfig(size=(3, 4), fifo_depth=5, payload_bits=24, routing="table"),
 }
 MUTANTS = {
-    "always the first": ("later = asking & behind", "later = asking & 0"),
-    "turn stays": ("m.d.sync += behind.eq(~(grants | (grants - 1)))",
-                   "m.d.sync += behind.eq(~(grants - 1))"),
-    "overwrites its register": ("Mux(~leaving.valid | leaving.ready, first[:count], 0)",
-                                "Mux(~leaving.valid | asking.any(), first[:count], 0)"),
-    "waits for an empty register": ("Mux(~leaving.valid | leaving.ready,",
-                                    "Mux(~leaving.valid,"),
+    "always the first": ("behind.eq(Cat(grants[:place].any() for place in range(count)))",
+                         "behind.eq(0)"),
+    "turn stays": ("grants[:place].any() for", "grants[:place + 1].any() for"),
+    "overwrites its register": ("able = ~leaving.valid | leaving.ready", "able = asking.any()"),
+    "waits for an empty register": ("able = ~leaving.valid | leaving.ready",
+                                    "able = ~leaving.valid"),
     "one entry less": ("full.eq(level == self._depth - 1)", "full.eq(level >= self._depth - 2)"),
     "full is never left": ("[level.eq(level - 1), full.eq(0)]", "[level.eq(level - 1)]"),
-    "last axis first": ("for axis in range(self._config.dimensions):",
-                        "for axis in reversed(range(self._config.dimensions)):"),
-    "signs swapped": ("way[Port.along(axis, -1)].eq(~differs & (target < place))",
-                      "way[Port.along(axis, -1)].eq(~differs & (target <= place))"),
+    "last axis first": ("for axis in reversed(range(self._config.dimensions)):",
+                        "for axis in range(self._config.dimensions):"),
+    "signs swapped": ("Mux(target < place, Port", "Mux(target > place, Port"),
+    "two at a time": ("first[place] & ~first[:place].any()", "first[place]"),
 }
 QUICK = "turn stays"
 
