@@ -93,12 +93,17 @@ class MacroLayout:
 
 
 class OpenRam:
-    """An Amaranth platform without pins: memories of :data:`MACRO_BITS` or more become macros."""
+    """An Amaranth platform without pins: large memories become macros, others flip-flops.
+
+    Large is :data:`MACRO_BITS` and more, with one read port; memories with several read ports are
+    flip-flops whatever their size. Contents start undefined.
+    """
 
     def get_memory(self, memory: Memory) -> Elaboratable:
         """What stands for `memory`: see :class:`amaranth.lib.memory.Memory`."""
         bits = Value.cast(memory.read_ports[0].data).shape().width * memory.depth
-        return MacroMemory(memory) if bits >= MACRO_BITS else GatedMemory(memory)
+        large = bits >= MACRO_BITS and len(memory.read_ports) == 1
+        return MacroMemory(memory) if large else GatedMemory(memory)
 
 
 class GatedMemory(Elaboratable):
