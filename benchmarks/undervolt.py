@@ -13,39 +13,30 @@ import argparse
 import json
 import pathlib
 
-import matplotlib
-
-matplotlib.use("Agg")
 import torch
-from matplotlib import pyplot
 from torch import nn
 
 from lamina.flows import progress
 from lamina.flows.frontend.data import Dataset, load_data
 from lamina.flows.frontend.nir.reader import read_network
 from lamina.flows.frontend.quantise import Recipe, quantise
-from lamina.flows.study.modes import with_modes
-from lamina.flows.study.monte_carlo import Accuracies, monte_carlo
+from lamina.flows.report.published import UNDERVOLTED
+from lamina.flows.study.plots import write_picture
+from lamina.flows.study.undervolt import modes_of, undervolt
 from lamina.flows.training.convert import convert
 from lamina.models.energy import STACKED_45NM
 from lamina.models.program import Program
-from lamina.models.voltage import supplies
 
 __all__ = ["main"]
 
-PAPER = {0.85: (95.35, 95.35, 95.35, 95.35), 0.825: (94.86, 94.91, 94.69, 91.97),
-         0.80: (95.05, 94.84, 92.38, 39.2), 0.775: (94.79, 94.06, 72.45, 14.35),
-         0.75: (94.89, 92.85, 49.74, 12.14), 0.70: (94.65, 88.71, 37.1, 10.78)}
-"""Mean accuracy [%] of UV1..UV4 over 1,000 chips."""
-GATED = {"nominal,nominal,nominal,nominal": 95.32, "nominal,nominal,nominal,gated": 94.98,
-         "nominal,nominal,gated,gated": 83.28}
 WORTH = 85.0
 """Accuracy [%] from which an entry of the paper is to be met within a point."""
 BOUNDS = {"plain": None, "bounded": 0.15}
-TIERS, LANES, TIMESTEPS = (2, 2, 2, 2), 8, 350
+LANES, TIMESTEPS = 8, 350
 CALIBRATION_SAMPLES = 100
 
-Studies = dict[tuple[str, str], Accuracies]
+Studies = dict[str, dict]
+"""By the fill, mode to its entry of :func:`lamina.flows.study.undervolt.undervolt`."""
 
 
 def trained(data: Dataset, epochs: int, bound: float | None) -> nn.Sequential:
@@ -85,89 +76,58 @@ def prepared(name: str, data: Dataset, out: pathlib.Path, epochs: int) -> Progra
     return Program.load(folder)
 
 
-def modes_of(fill: str) -> list[str]:
-    """What is run with `fill`: it matters to gated tiers only."""
-    gating = [*GATED, *(f"UV-PG{k}@{volts}" for volts in PAPER for k in (1, 2, 3))]
-    return gating + [f"UV{k}@{volts}" for volts in PAPER for k in (1, 2, 3, 4)] * (fill == "mid")
-
-
-def energy(program: Program, mode: str) -> float:
-    """Of a prediction by the law of the 45 nm chips [uJ]."""
-    changed = with_modes(program, mode, TIERS)
-    return STACKED_45NM.microjoules(supplies(changed, changed.layers[0], len(TIERS)))
-
-
 def percent(studies: Studies, fill: str, mode: str) -> float:
     """Mean accuracy over the chips [%]."""
-    return 100 * studies[fill, mode].mean
+    return 100 * studies[fill][mode]["accuracy"]
 
 
 def undervolted(studies: Studies) -> bool:
     """Print ours, the paper's and the difference; whether every entry worth it is met."""
     met = True
-    for volts, row in PAPER.items():
+    for volts, row in UNDERVOLTED.accuracies.items():
         cells = []
         for count, paper in enumerate(row, start=1):
             ours = percent(studies, "mid", f"UV{count}@{volts}")
             met &= ours >= paper - 1 or paper < WORTH
             cells.append(f"UV{count} {ours:6.2f} {paper:6.2f} {ours - paper:+6.2f}")
         print(f"{volts:<6}" + "   ".join(cells))
-    for mode, paper in GATED.items():
-        zero, mid = (percent(studies, fill, mode) for fill in ("zero", "mid"))
+    for mode in modes_of(4, ()):
+        paper = UNDERVOLTED.gated[mode.count]
+        zero, mid = (percent(studies, fill, mode.text(4)) for fill in ("zero", "mid"))
         met &= zero >= paper - 1 or paper < WORTH
-        print(f"{mode.count('gated')} gated: zero {zero:6.2f} {paper:6.2f} {zero - paper:+6.2f}   "
+        print(f"{mode.count} gated: zero {zero:6.2f} {paper:6.2f} {zero - paper:+6.2f}   "
               f"mid {mid:6.2f} {paper:6.2f} {mid - paper:+6.2f}")
     return met
 
 
-def gated(studies: Studies, program: Program) -> None:
+def gated(studies: Studies) -> None:
     """Print what the paper has no accuracies of: the last tier gated, the k above it at V."""
     print("last tier gated, the k above it undervolted: zero / mid / energy [uJ]")
-    for volts in PAPER:
+    for volts in UNDERVOLTED.accuracies:
         cells = []
         for count in (1, 2, 3):
             mode = f"UV-PG{count}@{volts}"
             zero, mid = (percent(studies, fill, mode) for fill in ("zero", "mid"))
-            cells.append(f"PG{count} {zero:.2f} / {mid:.2f} / {energy(program, mode):.2f}")
+            energy = STACKED_45NM.nominal_microjoules * studies["mid"][mode]["energy"]
+            cells.append(f"PG{count} {zero:.2f} / {mid:.2f} / {energy:.2f}")
         print(f"{volts:<6}" + "   ".join(cells))
 
 
-def plot(found: dict[str, Studies], path: pathlib.Path) -> None:
-    """Accuracy against voltage, a panel per network, the paper's points beside the curves."""
-    figure, panels = pyplot.subplots(1, len(found), figsize=(6 * len(found), 4.5), sharey=True,
-                                     squeeze=False)
-    for panel, (name, studies) in zip(panels[0], found.items(), strict=True):
-        for count in (1, 2, 3, 4):
-            each = [studies["mid", f"UV{count}@{volts}"] for volts in PAPER]
-            [line] = panel.plot(list(PAPER), [100 * one.mean for one in each], "o-",
-                                label=f"UV{count}")
-            panel.fill_between(list(PAPER), [100 * one.percentile(5) for one in each],
-                               [100 * one.percentile(95) for one in each], alpha=0.2,
-                               color=line.get_color())
-            panel.plot(list(PAPER), [row[count - 1] for row in PAPER.values()], "x--",
-                       color=line.get_color(), alpha=0.6)
-        panel.set(title=f"784-48-10, {name}", xlabel="voltage [V]", ylim=(0, 100))
-        panel.grid(alpha=0.3)
-        panel.legend(title="o ours, x paper")
-    panels[0, 0].set_ylabel("accuracy [%]")
-    figure.tight_layout()
-    figure.savefig(path, dpi=120)
-
-
 def study(name: str, options: argparse.Namespace, training: Dataset, held_out: Dataset
-          ) -> tuple[Program, Studies]:
-    """One network in all modes."""
+          ) -> dict[str, dict]:
+    """One network in all modes, with either fill."""
     program = prepared(name, training, options.out, options.epochs)
     spikes = held_out.encoded(program, 0, options.samples)
-    studies: Studies = {}
+    modes, results = modes_of(len(UNDERVOLTED.tiers), tuple(UNDERVOLTED.accuracies)), {}
     for fill in ("mid", "zero"):
+        chosen = [mode for mode in modes if fill == "mid" or mode.family != "UV"]
         with progress.step(f"{name}, fill {fill}: {options.chips} chips") as bar:
-            found = monte_carlo(
-                program, modes_of(fill), spikes, held_out.labels[:len(spikes)],
-                options.out / "chips", lanes=LANES, tiers=TIERS, chips=options.chips, fill=fill,
-                kind=options.kind, workers=options.workers, progress=bar)
-        studies |= {(fill, each.mode): each for each in found}
-    return program, studies
+            results[fill] = undervolt(
+                program, spikes, held_out.labels[:len(spikes)], options.out / "chips", lanes=LANES,
+                tiers=UNDERVOLTED.tiers, modes=chosen, chips=options.chips,
+                fill=fill, kind=options.kind, workers=options.workers, progress=bar)
+            results[fill]["network"] = f"784-48-10 {name}"
+    return results
 
 
 def main() -> None:
@@ -184,18 +144,19 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     data = [load_data(f"mnist:{options.data}", split=split) for split in ("train", "test")]
-    found: dict[str, Studies] = {}
+    found = {}
     for name in options.networks:
-        program, found[name] = study(name, options, *data)
+        found[name] = study(name, options, *data)
+        studies = {fill: {each["mode"]: each for each in result["modes"]}
+                   for fill, result in found[name].items()}
         print(f"\n{name}, {options.chips} chips: accuracy [%], the paper's, difference")
-        met = undervolted(found[name])
+        met = undervolted(studies)
         print(f"every entry of the paper from {WORTH:.0f} % on met within a point: "
               f"{'yes' if met else 'no'}")
-        gated(found[name], program)
-    plot(found, options.out / "undervolt.png")
-    figures = {name: {f"{mode}, {fill}": {"mean": each.mean, "min": each.low, "max": each.high}
-                      for (fill, mode), each in studies.items()} for name, studies in found.items()}
-    (options.out / "undervolt.json").write_text(json.dumps(figures, indent=1) + "\n")
+        gated(studies)
+    with (options.out / "undervolt.png").open("wb") as stream:
+        write_picture([each["mid"] for each in found.values()], stream)
+    (options.out / "undervolt.json").write_text(json.dumps(found, indent=1) + "\n")
     print(options.out / "undervolt.png")
 
 

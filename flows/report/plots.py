@@ -13,7 +13,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-__all__ = ["confusion_matrix", "exploration", "losses", "membranes", "raster"]
+__all__ = ["ACCENT", "GRID", "INK", "MUTED", "PALETTE", "confusion_matrix", "energy",
+           "exploration", "losses", "membranes", "png", "raster", "svg"]
 
 INK, MUTED, GRID, ACCENT = "#22303c", "#6b7a86", "#d9e0e5", "#1f6f8b"
 PALETTE = ("#1f6f8b", "#c8553d", "#6a994e", "#8d5fa8", "#e0a030",
@@ -137,6 +138,35 @@ def confusion_matrix(counts: np.ndarray) -> str:
     return _svg(draw, width=4.6, height=4.4)
 
 
+def energy(parts: dict[str, float]) -> str:
+    """Draw where the energy of a sample goes, as one bar beside E0.
+
+    Parameters
+    ----------
+    parts : dict of str to float
+        Energy over E0 by part: memory tiers, the most significant first, ``adders`` and ``rest``.
+    """
+    total, tiers = sum(parts.values()), len(parts) - 2
+
+    def draw(axes: Axes) -> None:
+        left = 0.0
+        for number, (part, share) in enumerate(parts.items()):
+            color = {"adders": PALETTE[4], "rest": MUTED}.get(part, ACCENT)
+            fade = 1 - 0.75 * number / max(tiers, 1) if color == ACCENT else 1
+            axes.barh(0, share, left=left, height=0.8, color=color, alpha=fade, linewidth=0,
+                      label=f"{part}: {share:.3f}")
+            left += share
+        axes.axvline(1, color=INK, linewidth=1, linestyle="--")
+        axes.annotate("E0", (1, 0.4), xytext=(4, 2), textcoords="offset points", color=INK)
+        axes.set(yticks=[], xlim=(0, 1.1 * max(1, total)), ylim=(-0.4, 0.6),
+                 xlabel="energy of a sample / E0")
+        axes.spines["left"].set_visible(False)
+        axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.45, 1), fontsize=8,
+                    ncols=6, handlelength=1.2)
+
+    return _svg(draw, width=10.4, height=1.7)
+
+
 def exploration(widths: list[dict], chosen: int | None, file: BinaryIO) -> None:
     """Draw accuracy or agreement and memory over the weight width, as PNG.
 
@@ -169,13 +199,27 @@ def exploration(widths: list[dict], chosen: int | None, file: BinaryIO) -> None:
     figure.savefig(file, format="png", dpi=120, metadata={"Software": None})
 
 
-def _svg(draw: Callable[[Axes], None], *, width: float, height: float) -> str:
-    """SVG text of one pair of axes, size in inches."""
+def svg(draw: Callable[[Figure], None], *, width: float, height: float) -> str:
+    """SVG text of what `draw` puts on a figure of that size [inch]."""
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasSVG(figure)
-        draw(figure.add_subplot())
+        draw(figure)
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True,
                        metadata={"Date": None, "Creator": None})
     return buffer.getvalue()
+
+
+def png(draw: Callable[[Figure], None], file: BinaryIO, *, width: float, height: float) -> None:
+    """Write what `draw` puts on a figure of that size [inch] to a binary `file`."""
+    with matplotlib.rc_context({**_STYLE, "font.sans-serif": ["DejaVu Sans"]}):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(figure)
+        draw(figure)
+        figure.savefig(file, format="png", dpi=120, metadata={"Software": None})
+
+
+def _svg(draw: Callable[[Axes], None], *, width: float, height: float) -> str:
+    """SVG text of one pair of axes, size in inches."""
+    return svg(lambda figure: draw(figure.add_subplot()), width=width, height=height)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 
 from lamina.flows.frontend.tier_modes import parse_tier_modes
+from lamina.models.adders.spec import EXACT
 from lamina.models.program import Program
 from lamina.models.ranges import accumulator_bits
 
-__all__ = ["with_modes"]
+__all__ = ["at_nominal", "is_nominal", "with_modes"]
 
 
 def with_modes(program: Program, text: str, tiers: tuple[int, ...],
@@ -45,3 +46,20 @@ def with_modes(program: Program, text: str, tiers: tuple[int, ...],
     return dataclasses.replace(
         program, layers=layers, gated_tiers=modes.program.gated, tier_fill=fill,
         tier_millivolts=modes.program.millivolts, acc_bits=max(program.acc_bits, needed))
+
+
+def at_nominal(program: Program) -> Program:
+    """`program` with exact adders and every tier on at its nominal voltage.
+
+    Biases that take back the mean error of adders stay as they are.
+    """
+    layers = tuple(dataclasses.replace(layer, adder=EXACT.name, kappa=0, gated_tiers=0,
+                                       tier_millivolts=()) for layer in program.layers)
+    return dataclasses.replace(program, layers=layers, gated_tiers=0, tier_millivolts=())
+
+
+def is_nominal(program: Program) -> bool:
+    """Whether `program` has exact adders and every tier on at its nominal voltage."""
+    return not (program.gated_tiers or program.tier_millivolts or any(
+        layer.adder != EXACT.name or layer.gated_tiers or layer.tier_millivolts
+        for layer in program.layers))
