@@ -36,12 +36,14 @@ _COMMANDS = {
     "report": "collect report.json and report.html",
     "train": "train a network for the hardware (needs the extra train)",
     "convert": "a ReLU network to spiking neurons (needs the extra train and onnx)",
+    "undervolt": "accuracy and energy with memory tiers undervolted and gated, on many chips",
     "explore": "search adders and tier modes per layer: a front of named programs (extra search)",
     "adders": "the catalogue of adders: errors, area, delay and energy",
     "check": "judge a network without building it: a verdict per node",
     "doctor": "which tools were found, and how to get the others",
 }
-_EXTRA = {"compile": ("export_nir",), "run": ("trace",), "quantise": ("explore", "keep")}
+_EXTRA = {"compile": ("export_nir",), "run": ("trace",), "quantise": ("explore", "keep"),
+          "undervolt": ("chips", "volts")}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -270,6 +272,8 @@ def _parser() -> argparse.ArgumentParser:
             _add_exploring(command)
         if name == "explore":
             _add_searching(command)
+        if name == "undervolt":
+            _add_undervolting(command)
         if name == "run":
             command.add_argument("--trace", action="store_true",
                                  help="keep every layer's spikes and membranes")
@@ -306,7 +310,9 @@ def _add_options(command: argparse.ArgumentParser) -> None:
         "fc1=loa:4;fc2=exact (lamina adders lists them)")
     add("--compensate", choices=("bias", "follow", "none"),
         help="how the mean error of the adders is taken back (default bias: no hardware)")
-    add("--samples", type=_positive(int, "integer"), metavar="N", help="samples (default 20)")
+    add("--calibration", help="of energies: 45nm (default) or sky130")
+    add("--samples", type=_positive(int, "integer"), metavar="N",
+        help="samples (default 20, of undervolt 1000)")
     add("--seed", type=_seed, metavar="N", help="of encoder, random data and placement")
     add("--mesh", metavar="XxYxZ", help="1x1x1")
     add("--workers", type=_positive(int, "integer"), metavar="N", help="parallel simulations")
@@ -325,9 +331,16 @@ def _add_searching(command: argparse.ArgumentParser) -> None:
     add("--chips", type=int, metavar="N", help="sampled chips per configuration (default 3)")
     add("--validation", type=int, metavar="N",
         help="samples of the training split that judge (default 500)")
-    add("--calibration", help="45nm (default) or sky130")
     add("--no-verify", dest="verify", action="store_false", default=None,
         help="leave out the simulation of the front")
+
+
+def _add_undervolting(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument_group("the study").add_argument
+    add("--chips", type=_positive(int, "integer"), metavar="N",
+        help="chips of every mode in which cells fail (default 20)")
+    add("--volts", type=_positive(float, "number of volts"), nargs="+", metavar="V",
+        help="0.6..1.1 (default 0.7 0.75 0.775 0.8 0.825 0.85)")
 
 
 def _add_exploring(command: argparse.ArgumentParser) -> None:

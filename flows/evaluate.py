@@ -10,7 +10,7 @@ import numpy as np
 from lamina.flows.frontend.data import Dataset
 from lamina.flows.progress import Reporter
 from lamina.models.decoder import decode
-from lamina.models.network import neuron_updates_per_sample, run, sops_per_sample
+from lamina.models.network import neuron_updates_per_sample, run
 from lamina.models.program import Program
 
 __all__ = ["Evaluation", "evaluate"]
@@ -31,11 +31,14 @@ class Evaluation:
         Samples by label and prediction; None without labels.
     sample : uint8 array (T, axons)
         Input spikes of sample 0.
+    sops : float array (layers,)
+        Synaptic operations of a mean sample.
     """
 
     golden: dict
     confusion: np.ndarray | None
     sample: np.ndarray
+    sops: np.ndarray
 
 
 def evaluate(program: Program, data: Dataset, tiers: tuple[int, ...], *,
@@ -61,19 +64,20 @@ def evaluate(program: Program, data: Dataset, tiers: tuple[int, ...], *,
         integer.append(decode(program.decoding, trace.spikes, trace.membranes))
         seconds += time.perf_counter() - start
         counts.append(trace.spike_counts.sum(axis=0))
-        sops.append(sops_per_sample(program, trace))
+        sops.append(trace.sops)
         if progress is not None:
             progress(first + len(spikes), len(data))
-    predictions = np.concatenate(integer)
+    predictions, by_layer = np.concatenate(integer), np.concatenate(sops, axis=1)
     golden = {
         "samples": len(data),
         "accuracy": None if data.labels is None else float((predictions == data.labels).mean()),
         "spikes_per_sample": float(np.concatenate(counts).mean()),
-        "sops_per_sample": float(np.concatenate(sops).mean()),
+        "sops_per_sample": float(by_layer.sum(axis=0).mean()),
         "neuron_updates_per_sample": int(neuron_updates_per_sample(program)),
         "seconds": round(seconds, 4),
     }
     return Evaluation(golden=golden, sample=data.encoded(program, 0, 1)[0],
+                      sops=by_layer.mean(axis=1),
                       confusion=_confusion(predictions, data.labels, program.outputs))
 
 

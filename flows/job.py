@@ -10,6 +10,7 @@ from lamina.flows.designs import TARGETS, Target, load_target
 from lamina.flows.errors import UserError
 from lamina.flows.frontend.compile import Compiled, CompileOptions, check_fit, compile_network
 from lamina.flows.frontend.data import Binning, Dataset, load_data, random_data
+from lamina.flows.search.energy import CALIBRATIONS, Calibration
 from lamina.flows.workspace import read_settings
 from lamina.models.config import HardwareConfig
 from lamina.models.faults import FaultModel, faulty_program
@@ -21,12 +22,13 @@ __all__ = ["DEFAULT_SAMPLES", "DEFAULT_TARGET", "Job", "Options", "compile_for",
 
 DEFAULT_SAMPLES = 20
 DEFAULT_TARGET = "icebreaker"
+DEFAULT_CALIBRATION = "45nm"
 _READER = ("dt", "reset", "integrator", "refractory", "cut", "timesteps", "encoder", "seed")
 _COMPILE_ONLY = ("weight_bits", "dt", "reset", "integrator", "refractory", "cut", "timesteps",
                  "encoder", "tier_modes", "tier_fill", "adders", "compensate")
 _READING = ("counts", "max_count", "bin", "bins", "sensor", "crop", "downsample", "polarity",
             "drop_invalid")
-_KEPT = ("target", "data", *_READING, "samples", "seed", "chip")
+_KEPT = ("target", "data", *_READING, "samples", "seed", "chip", "calibration")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,6 +55,8 @@ class Options:
         Samples to simulate; seed of encoder, random data and placement.
     chip : int
         Whose cells fail in undervolted tiers; 0 where it is not given.
+    calibration : str
+        Of energies: key of :data:`lamina.flows.search.energy.CALIBRATIONS`.
     workers : int
         Simulations at a time.
     waves, native_tools : bool
@@ -89,6 +93,7 @@ class Options:
     samples: int | None = None
     seed: int | None = None
     chip: int | None = None
+    calibration: str | None = None
     workers: int = 2
     waves: bool = False
     native_tools: bool = False
@@ -97,6 +102,10 @@ class Options:
     def __post_init__(self):
         if self.cut is not None:
             object.__setattr__(self, "cut", tuple(self.cut))
+
+        if self.calibration not in (None, *CALIBRATIONS):
+            raise UserError(f"--calibration must be one of {', '.join(CALIBRATIONS)}, "
+                            f"not {self.calibration!r}")
 
     @property
     def reader(self) -> dict:
@@ -147,6 +156,11 @@ class Job:
     def samples(self) -> int:
         """Samples to simulate."""
         return self.options.samples or DEFAULT_SAMPLES
+
+    @property
+    def calibration(self) -> Calibration:
+        """Where energy goes."""
+        return CALIBRATIONS[self.options.calibration or DEFAULT_CALIBRATION]
 
     @property
     def name(self) -> str:

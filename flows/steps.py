@@ -21,6 +21,7 @@ import numpy as np
 
 from lamina.flows import explore as explorer
 from lamina.flows import progress
+from lamina.flows.adders.energies import relative_energies
 from lamina.flows.backend import generate as generator
 from lamina.flows.backend import synth as synthesiser
 from lamina.flows.backend import verify as verifier
@@ -29,16 +30,22 @@ from lamina.flows.check import Verdict, check_network
 from lamina.flows.errors import UserError
 from lamina.flows.evaluate import evaluate
 from lamina.flows.execute import execute, simulating
+from lamina.flows.frontend.data import Dataset
 from lamina.flows.frontend.nir.writer import write_quantised
 from lamina.flows.job import Job, Options, compile_for, load_program, require_fit, resolve
 from lamina.flows.report import report as reporter
+from lamina.flows.report.energy import Operations, energy_block
 from lamina.flows.report.neurobench import measurable_samples, measure_neurobench
+from lamina.flows.study import undervolt as studier
+from lamina.flows.study.modes import at_nominal, is_nominal
+from lamina.flows.study.plots import write_picture
 from lamina.flows.workspace import replaced_file, replaced_folder, workspace
+from lamina.models.adders.spec import AdderSpec
 from lamina.models.network import run as run_golden
 from lamina.models.program import Program
 
 __all__ = ["Options", "Summary", "check", "compile_network", "flow", "generate", "quantise",
-           "report", "run", "synth", "verify"]
+           "report", "run", "synth", "undervolt", "verify"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -185,6 +192,34 @@ def flow(options: Options) -> Summary:
         return _report(job, program)
 
 
+def undervolt(options: Options, *, chips: int | None = None,
+              volts: tuple[float, ...] | None = None) -> Summary:
+    """Accuracy and energy with tiers undervolted and gated; ``OUT/undervolt.json`` and ``.png``.
+
+    Finished chips are kept in ``OUT/undervolt``, so that a study that was stopped goes on.
+
+    Parameters
+    ----------
+    options : Options
+        ``samples``: 1,000 where not given; ``tier_fill``: as the program has it.
+    chips : int or None
+        20 where not given.
+    volts : tuple of float or None
+        .60 .. 1.10 [V]; None: those of the papers.
+    """
+    for name, reason in (("tier_modes", "tries modes of its own"), ("chip", "takes --chips")):
+        if getattr(options, name) is not None:
+            raise UserError(f"--{name.replace('_', '-')}: undervolt {reason}")
+    job = resolve(dataclasses.replace(options, samples=None, tier_fill=None))
+    if job.options.data is None:
+        raise UserError("--data must name labelled samples: a study needs their accuracy")
+    with workspace(job.out, job.settings):
+        program = _program(job)
+        result = _undervolt(job.fitted(program), program, options, chips or studier.CHIPS,
+                            volts or studier.VOLTS)
+    return Summary(result=result, path=job.out / "undervolt.png")
+
+
 def run(options: Options, *, trace: bool = False) -> Summary:
     """Run one executor (``options.on``) and write its trace to the file ``options.out``.
 
@@ -237,7 +272,7 @@ def _compile(job: Job, folder: pathlib.Path) -> Program:
 def _origin(job: Job) -> dict:
     """What the program depends on."""
     settings = {name: value for name, value in job.settings.items()
-                if name not in ("samples", "chip")}
+                if name not in ("samples", "chip", "calibration")}
     net = hashlib.sha256(job.source.read_bytes()).hexdigest()
     return {**settings, **_data_key(job), "net": net, "config": job.target.config.fingerprint}
 
@@ -255,7 +290,7 @@ def _golden(job: Job, program: Program) -> dict:
     faults = job.fault_note(program)
     key = {"program": _digest(job.out / "program"), "faults": faults, **_data_key(job)}
     kept = _kept(job.out / "golden" / "golden.json", key)
-    if kept is not None:
+    if kept is not None and "operations" in kept:
         return kept
     data, tiers = job.data(program), job.target.config.tiers
     seen = job.faulty(program)
@@ -264,7 +299,10 @@ def _golden(job: Job, program: Program) -> dict:
     measured = data.encoded(program, 0, measurable_samples(program))
     accuracy = found.golden["accuracy"]
     blocks = {"golden": found.golden, "quantisation": _quantisation(job, program, accuracy),
-              "neurobench": measure_neurobench(program, measured, tiers, accuracy, seen)}
+              "neurobench": measure_neurobench(program, measured, tiers, accuracy, seen),
+              "operations": {"by_layer": found.sops.tolist(), "samples": len(data),
+                             "nominal": float(found.sops.sum()) if is_nominal(program)
+                             else _nominal_sops(program, data, tiers)}}
     arrays = {"sample": found.sample}
     if data.labels is not None:
         arrays |= {"confusion": found.confusion, "label": data.labels[0]}
@@ -272,6 +310,11 @@ def _golden(job: Job, program: Program) -> dict:
         np.savez(partial / "golden.npz", **arrays)
         _write_json(partial / "golden.json", {"key": key, **blocks})
     return blocks
+
+
+def _nominal_sops(program: Program, data: Dataset, tiers: tuple[int, ...]) -> float:
+    """Synaptic operations of a mean sample with exact adders and nominal voltages."""
+    return float(evaluate(at_nominal(program), data, tiers).sops.sum())
 
 
 def _quantisation(job: Job, program: Program, accuracy: float | None) -> dict:
@@ -362,16 +405,69 @@ def _report(job: Job, program: Program) -> Summary:
         made |= {"bitstream": f"synth/{made['bitstream']}", "link_images_per_second": rate}
     result = reporter.build_report(program, quantisation=golden["quantisation"],
                                    golden=golden["golden"], verify=verified, synth=made,
-                                   neurobench=golden.get("neurobench"))
+                                   neurobench=golden.get("neurobench"),
+                                   energy=_energy(job, program, golden["operations"]))
     page = reporter.render_html(
         result, program, config, target=job.target.name, sample=kept["sample"],
         trace=run_golden(job.faulty(program), kept["sample"][None], config.tiers, trace=True),
         calibration=_calibration(job),
+        undervolted=_kept(job.out / "undervolt.json", _study_key(job)),
+        front=_front(job, program),
         label=int(kept["label"]) if "label" in kept else None, confusion=kept.get("confusion"))
     _write_text(job.out / "report.json", reporter.report_text(result))
     _write_text(job.out / "report.html", page)
     return Summary(result=result, path=job.out / "report.html",
                    mismatches=(verified or {}).get("mismatches", 0))
+
+
+def _undervolt(job: Job, program: Program, options: Options, chips: int,
+               volts: tuple[float, ...]) -> dict:
+    data, config = job.data(program), job.target.config
+    if data.labels is None:
+        raise UserError(f"{job.options.data}: a study needs labels, there are none")
+    modes = studier.modes_of(len(config.tiers), volts)
+    samples = min(options.samples or studier.SAMPLES, len(data))
+    with progress.step(f"running {samples} samples on {chips} chips in every mode") as bar:
+        result = studier.undervolt(
+            program, data.encoded(program, 0, samples), data.labels[:samples],
+            job.out / "undervolt", lanes=config.lanes, tiers=config.tiers, modes=modes,
+            chips=chips, fill=options.tier_fill, calibration=job.calibration.name,
+            adder_energy=_adder_energy(job, program), workers=job.options.workers, progress=bar)
+    with replaced_file(job.out / "undervolt.json") as partial:
+        _write_json(partial, {"key": _study_key(job), **result})
+    with replaced_file(job.out / "undervolt.png") as partial, partial.open("wb") as stream:
+        write_picture([result], stream)
+    return result
+
+
+def _study_key(job: Job) -> dict:
+    return {"program": _digest(job.out / "program"), **_data_key(job)}
+
+
+def _energy(job: Job, program: Program, operations: dict) -> dict | None:
+    """The report's block; None where no spike meets a weight."""
+    if not operations["nominal"]:
+        return None
+    counts = Operations(by_layer=tuple(operations["by_layer"]), nominal=operations["nominal"],
+                        samples=operations["samples"])
+    return energy_block(program, counts, job.target.config.tiers, job.calibration,
+                        _adder_energy(job, program))
+
+
+def _adder_energy(job: Job, program: Program) -> dict[str, float]:
+    """Of an addition over that of the exact adder, by name."""
+    adders = dict.fromkeys(AdderSpec.parse(layer.adder) for layer in program.layers)
+    return relative_energies(list(adders), job.out / "cells", native=job.options.native_tools)
+
+
+def _front(job: Job, program: Program) -> dict | None:
+    """What ``explore`` left in OUT, if it was for a network of this shape."""
+    try:
+        front = json.loads((job.out / "front.json").read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    same = front.get("neurons") == [layer.neurons for layer in program.layers]
+    return front if same else None
 
 
 def _kept(path: pathlib.Path, key: dict) -> dict | None:

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import base64
 import importlib.resources
+import io
 import json
 
 import jinja2
 import numpy as np
+from matplotlib.figure import Figure
 
 from lamina.flows.report import plots
+from lamina.flows.report.energy import energy_rows
 from lamina.flows.report.neurobench import connections
 from lamina.flows.report.peers import MARKS, PEERS
+from lamina.flows.report.techniques import (
+    front_rows,
+    operation_rows,
+    own_groups,
+    published_groups,
+)
+from lamina.flows.search.plots import draw_front
+from lamina.flows.study.plots import add_legend, draw_trade, draw_voltage, is_comparable
+from lamina.flows.study.undervolt import table_rows
 from lamina.models.config import HardwareConfig
 from lamina.models.placement import place
 from lamina.models.program import Layer, Program
@@ -38,8 +50,9 @@ def network_block(program: Program) -> dict:
 
 
 def build_report(program: Program, *, quantisation: dict, golden: dict, verify: dict | None,
-                 synth: dict | None, neurobench: dict | None = None) -> dict:
-    """Join the blocks of the steps; a step that has not run is null, ``energy`` always is.
+                 synth: dict | None, neurobench: dict | None = None,
+                 energy: dict | None = None) -> dict:
+    """Join the blocks of the steps; a step that has not run is null.
 
     ``synth.images_per_second`` is fmax by the simulated cycles per sample; null without both.
     """
@@ -50,7 +63,7 @@ def build_report(program: Program, *, quantisation: dict, golden: dict, verify: 
         synth = {**synth, "images_per_second": rate}
     return {"schema_version": SCHEMA_VERSION, "network": network_block(program),
             "quantisation": quantisation, "golden": golden, "neurobench": neurobench,
-            "verify": verify, "synth": synth, "energy": None}
+            "verify": verify, "synth": synth, "energy": energy}
 
 
 def report_text(report: dict) -> str:
@@ -64,6 +77,8 @@ def result_rows(result: dict) -> list[tuple[str, str]]:
         return _headlines(result)
     if "widths" in result:
         return _widths(result)
+    if "modes" in result:
+        return table_rows(result)
     shown = {name: value for name, value in result.items() if name != "network"}
     if "quantisation" in shown:
         shown["quantisation"] = _without_layers(shown["quantisation"])
@@ -73,7 +88,8 @@ def result_rows(result: dict) -> list[tuple[str, str]]:
 def render_html(report: dict, program: Program, config: HardwareConfig | None, *, target: str,
                 calibration: dict | None = None, sample: np.ndarray | None = None,
                 trace: Trace | None = None, label: int | None = None,
-                confusion: np.ndarray | None = None) -> str:
+                confusion: np.ndarray | None = None, undervolted: dict | None = None,
+                front: dict | None = None) -> str:
     """The self-contained page.
 
     Parameters
@@ -94,10 +110,14 @@ def render_html(report: dict, program: Program, config: HardwareConfig | None, *
     label : int or None
         Its label.
     confusion : int array (classes, classes) or None
+    undervolted : dict or None
+        Of :func:`lamina.flows.study.undervolt.undervolt`.
+    front : dict or None
+        Of :func:`lamina.flows.search.command.explore`.
     """
     environment = jinja2.Environment(autoescape=True, trim_blocks=True,
                                      undefined=jinja2.StrictUndefined)
-    environment.filters["number"] = _number
+    environment.filters |= {"number": _number, "share": _share, "ratio": _ratio}
     source = importlib.resources.files("lamina.flows.report") / "report.html"
     return environment.from_string(source.read_text(encoding="utf-8")).render(
         report=report, program=program, target=target, shape=_shape(program),
@@ -109,8 +129,57 @@ def render_html(report: dict, program: Program, config: HardwareConfig | None, *
         rasters=_rasters(program, sample, trace), membranes=_membranes(program, trace),
         sample=None if label is None else f"label {label}",
         memory=config and _memory(program, config), verification=_rows(report["verify"]),
-        synthesis=_rows(report["synth"]), ours=_ours(report, program, target), peers=PEERS,
-        marks=MARKS)
+        synthesis=_rows(report["synth"]), energy=_energy(report["energy"]),
+        voltage=undervolted and _voltage(undervolted), front=front and _front(front),
+        techniques=[*own_groups(report, program, undervolted, front), *published_groups()],
+        operations=operation_rows(report["energy"]), ours=_ours(report, program, target),
+        peers=PEERS, marks=MARKS)
+
+
+def _energy(block: dict | None) -> dict | None:
+    """Figures, and a bar of the parts."""
+    if block is None:
+        return None
+    shares = block["relative_breakdown"]
+    parts = {f"tier {tier}": share for tier, share in enumerate(shares["memory"])}
+    parts |= {"adders": shares["adders"], "rest": shares["rest"]}
+    return {"rows": [(name, _number(value)) for name, value in energy_rows(block)
+                     if value is not None],
+            "plot": _image(plots.energy(parts)), "calibration": block["calibration"]}
+
+
+def _voltage(result: dict) -> dict:
+    """Both plots, and the table by voltage."""
+    def voltage(figure: Figure) -> None:
+        draw_voltage(figure.subplots(1, 2, sharey=True), result)
+        add_legend(figure, [result], trade=False)
+
+    def trade(figure: Figure) -> None:
+        draw_trade(figure.add_subplot(), result)
+        add_legend(figure, [result], trade=True)
+
+    images = [_image(plots.svg(draw, width=10.6, height=4.5)) for draw in (voltage, trade)]
+    return {"result": result, "comparable": is_comparable(result), "plots": images,
+            **_by_voltage(result)}
+
+
+def _by_voltage(result: dict) -> dict:
+    """Columns of modes, rows of voltages; what has no voltage apart."""
+    entries = {each["mode"]: each for each in result["modes"]}
+    columns = list(dict.fromkeys(f"{each['family']}{each['count']}" for each in result["modes"]
+                                 if each["volts"] is not None))
+    rows = [(supply, [entries[f"{column}@{supply}"] for column in columns])
+            for supply in result["volts"]]
+    fixed = [("nominal" if not each["count"] else f"{each['count']} gated", each)
+             for each in result["modes"] if each["volts"] is None]
+    return {"columns": columns, "rows": rows, "fixed": fixed}
+
+
+def _front(front: dict) -> dict:
+    image = io.BytesIO()
+    draw_front(front, image)
+    return {"found": front, "rows": front_rows(front),
+            "plot": "data:image/png;base64," + base64.b64encode(image.getvalue()).decode()}
 
 
 def _widths(exploration: dict) -> list[tuple[str, str]]:
@@ -167,6 +236,10 @@ def _share(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.2f} %"
 
 
+def _ratio(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
 def _entry(name: str, value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(_entry(name, part) for part in value)
@@ -212,7 +285,8 @@ def _tiles(report: dict) -> list[dict]:
              ("LUTs", _number(synth.get("luts"))),
              ("fmax [MHz]", _number(synth.get("fmax_mhz"))),
              ("samples per second, computing", _number(synth.get("images_per_second"))),
-             ("samples per second, over the link", _number(synth.get("link_images_per_second")))]
+             ("samples per second, over the link", _number(synth.get("link_images_per_second"))),
+             ("energy / E0", _number((report["energy"] or {}).get("relative")))]
     return [{"name": name, "value": value} for name, value in tiles if value != "-"]
 
 

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from lamina.flows.report import plots, report
+from lamina.flows.report.energy import Operations, energy_block
 from lamina.flows.report.peers import MARKS, PEERS
+from lamina.flows.search.energy import CALIBRATIONS
 from lamina.models.config import HardwareConfig, ResetRule
 from lamina.models.program import Layer, Program
 from lamina.models.source import INPUT, Source
@@ -223,6 +225,25 @@ def test_the_page_goes_without_what_is_missing(program):
     assert "not verified" in page
     assert "<img" not in page
     assert "Weight memory" not in page
+
+
+def test_the_page_shows_energy_and_front(program):
+    counts = Operations(by_layer=(900.0, 100.0), nominal=1000.0, samples=100)
+    energy = energy_block(program, counts, (2, 2, 2, 2), CALIBRATIONS["45nm"], {})
+    made = report.build_report(program, quantisation=QUANTISATION, golden=GOLDEN, verify=None,
+                               synth=None, energy=energy)
+    front = {"neurons": [32, 10], "nominal_accuracy": 0.98, "evaluations": 20, "chips": 3,
+             "configurations": 400, "samples": 500, "calibration": {"name": "45nm"}, "tried": [
+                 {"accuracy": 0.9, "energy": 0.5, "configuration": ""}], "front": [
+                 {"name": "X1", "accuracy": 0.9321, "energy": 0.4567, "layers": [
+                     {"name": name, "adder": "loa:4", "tier_modes": "UV3@0.8"}
+                     for name in ("fc1", "fc2")]}]}
+    page = report.render_html(made, program, None, target="icebreaker", front=front)
+    for text in ("<h2>Energy</h2>", "<h2>Front</h2>", "93.21 %", "0.457", "1 gated", "20 of 400",
+                 "4.12 uJ per prediction", "Kobayashi 2024: MNIST", "data:image/png;base64,"):
+        assert text in page, text
+    assert "<h2>Voltage</h2>" not in page
+    assert dict(report.result_rows(made))["energy / E0"] == "0.7708"
 
 
 def test_mismatches_are_shouted(program):
