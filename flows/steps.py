@@ -213,10 +213,10 @@ def undervolt(options: Options, *, chips: int | None = None,
     job = resolve(dataclasses.replace(options, samples=None, tier_fill=None))
     if job.options.data is None:
         raise UserError("--data must name labelled samples: a study needs their accuracy")
+    modes = studier.modes_of(len(job.target.config.tiers), volts or studier.VOLTS)
     with workspace(job.out, job.settings):
         program = _program(job)
-        result = _undervolt(job.fitted(program), program, options, chips or studier.CHIPS,
-                            volts or studier.VOLTS)
+        result = _undervolt(job.fitted(program), program, options, chips or studier.CHIPS, modes)
     return Summary(result=result, path=job.out / "undervolt.png")
 
 
@@ -421,11 +421,10 @@ def _report(job: Job, program: Program) -> Summary:
 
 
 def _undervolt(job: Job, program: Program, options: Options, chips: int,
-               volts: tuple[float, ...]) -> dict:
+               modes: tuple[studier.Mode, ...]) -> dict:
     data, config = job.data(program), job.target.config
     if data.labels is None:
         raise UserError(f"{job.options.data}: a study needs labels, there are none")
-    modes = studier.modes_of(len(config.tiers), volts)
     samples = min(options.samples or studier.SAMPLES, len(data))
     with progress.step(f"running {samples} samples on {chips} chips in every mode") as bar:
         result = studier.undervolt(

@@ -125,6 +125,13 @@ def test_what_cannot_be_studied_is_refused(options, message, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_wrong_voltage_leaves_nothing(capsys, tmp_path):
+    assert cli.main(["undervolt", NET, "--data", "digits", "--volts", "0.5",
+                     "-o", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err == "lamina: --volts: voltage must be in 0.60..1.10 V, not 0.5\n"
+    assert not (tmp_path / "out").exists()
+
+
 def test_published_energies_follow_the_law():
     for volts, row in UNDERVOLTED.energies.items():
         for count, energy in enumerate(row, start=1):
