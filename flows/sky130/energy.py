@@ -77,7 +77,8 @@ class Energy:
     cycles : float
         Periods of the clock.
     root_pj : float
-        Net of the clock itself; the part of ``clock_pj`` that goes on while nothing happens.
+        Net of the clock itself and the pins on it: the part of ``clock_pj`` that goes on while
+        nothing happens.
     blocks : dict of str to Block
         By name of the block, ``core`` for what is in none.
     memories : dict of str to Accesses
@@ -168,9 +169,11 @@ class _Scale:
         for name, pin in cell.pins.items():
             if pin.direction == "internal":
                 continue
-            energy = self._pin_energy(pin, self._nets(instances, name), instances)
+            nets = self._nets(instances, name)
+            energy = self._pin_energy(pin, nets, instances)
             if pin.is_clock or (cell.is_clock_gate and pin.direction == "output"):
                 clock += energy
+                self._root_pj += float(energy[nets == self._root].sum())
             else:
                 logic += energy
         for instance, logic_pj, clock_pj in zip(instances, logic, clock, strict=True):
@@ -226,7 +229,7 @@ class _Scale:
                 block.clock_pj += float(charge[net])
             else:
                 block.logic_pj += float(charge[net])
-        self._root_pj = float(charge[self._root])
+        self._root_pj += float(charge[self._root])
 
 
 def _block(instance: Instance) -> str:

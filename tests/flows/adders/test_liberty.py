@@ -2,8 +2,8 @@
 
 import pytest
 
-from lamina.flows.sky130.liberty import read_cells
 from lamina.flows.errors import UserError
+from lamina.flows.sky130.liberty import read_cells
 
 
 def test_cells_are_read(toy):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from lamina.flows.sky130.liberty import read_cells
 from lamina.flows.adders.mapped import Mapped
+from lamina.flows.sky130.liberty import read_cells
 
 LOAD, SLOPE, VOLTS = 0.001, 0.5, 2.0
 MODULE = {
