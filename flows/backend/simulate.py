@@ -107,9 +107,7 @@ class Simulation:
         SimulationError
             If the simulator does not build.
         """
-        for command, meaning in _NEEDED.items():
-            if shutil.which(command) is None:
-                raise UserError(f"{command} was not found: building the simulator needs {meaning}")
+        _need_tools()
         design = build_dir / ("netlist" if netlist else "rtl")
         sources, defines = simulation_sources(config, design, netlist=netlist, notice=notice)
         simulation = cls(config=config, sources=sources, defines=defines, build_dir=build_dir)
@@ -121,9 +119,12 @@ class Simulation:
 
         Raises
         ------
+        UserError
+            If make or the C++ compiler is missing.
         SimulationError
             If it does not build.
         """
+        _need_tools()
         with _stopped([self._start()]) as [process]:
             _answer(process)
 
@@ -260,6 +261,12 @@ class Simulation:
         return subprocess.Popen([sys.executable, "-m", "lamina.tb.runner", str(path)], text=True,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                 start_new_session=True)
+
+
+def _need_tools() -> None:
+    for command, meaning in _NEEDED.items():
+        if shutil.which(command) is None:
+            raise UserError(f"{command} was not found: building the simulator needs {meaning}")
 
 
 @contextlib.contextmanager
