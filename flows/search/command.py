@@ -16,8 +16,9 @@ from lamina.flows.frontend.tier_modes import parse_tier_modes
 from lamina.flows.job import Job, Options, load_program, resolve
 from lamina.flows.search.energy import CALIBRATIONS
 from lamina.flows.search.evaluate import Evaluation, Setup, built
+from lamina.flows.search.front import hypervolume
 from lamina.flows.search.plots import draw_front
-from lamina.flows.search.search import Outcome, hypervolume, search
+from lamina.flows.search.search import Outcome, search
 from lamina.flows.search.space import Space
 from lamina.flows.workspace import replaced_file, replaced_folder, workspace
 from lamina.models.adders.spec import AdderSpec

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import pathlib
 
 import numpy as np
@@ -11,20 +12,23 @@ from lamina.flows.errors import UserError
 from lamina.flows.progress import Reporter
 from lamina.flows.search.energy import CALIBRATIONS, relative_energy
 from lamina.flows.search.evaluate import Evaluation, Setup
+from lamina.flows.search.front import expected_gains, front_of
 from lamina.flows.search.kept import Kept, job_folder
 from lamina.flows.search.space import Configuration, Space
-from lamina.flows.search.surrogate import Surrogate
+from lamina.flows.search.surrogate import LEVELS, Surrogate
 from lamina.flows.search.workers import workers as run_workers
 from lamina.models.network import run
 
-__all__ = ["Outcome", "front_of", "hypervolume", "search"]
+__all__ = ["Outcome", "search"]
 
-REFERENCE = (0.2, 1.05)
-"""Loss and energy beyond which a configuration adds nothing to the hypervolume."""
 _BATCH = 4
 """Configurations between two fits of the surrogate; a constant, so that the number of workers does
 not change the result."""
 _POPULATION, _GENERATIONS = 60, 40
+_LISTED = 1000
+"""Configurations up to which all of them are guessed."""
+_HOPEFUL = LEVELS // 6
+"""Level of loss that NSGA-II sees: a configuration falls short of it in one case of six."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -89,26 +93,6 @@ def search(setup: Setup, space: Space, folder: pathlib.Path, *, budget: int, see
     return Outcome(evaluations=tuple(done), front=front_of(done))
 
 
-def front_of(evaluations: list[Evaluation]) -> tuple[Evaluation, ...]:
-    """The evaluations that none beats in both accuracy and energy, by falling energy."""
-    found, best = [], -1.0
-    for each in sorted(evaluations, key=lambda each: (each.energy, -each.accuracy)):
-        if each.accuracy > best:
-            found.append(each)
-            best = each.accuracy
-    return tuple(reversed(found))
-
-
-def hypervolume(points: np.ndarray) -> float:
-    """Area between (loss, energy) `points` and :data:`REFERENCE`."""
-    area, best = 0.0, REFERENCE[1]
-    for loss, energy in sorted(map(tuple, points)):
-        if loss < REFERENCE[0] and energy < best:
-            area += (REFERENCE[0] - max(loss, 0.0)) * (best - max(energy, 0.0))
-            best = energy
-    return area
-
-
 class _Proposer:
     """What to try next, a function of the evaluations so far and the seed."""
 
@@ -129,20 +113,32 @@ class _Proposer:
             return start[:count]
         best = done[0].accuracy
         losses = [best - each.accuracy for each in done]
-        self._surrogate.fit([each.configuration for each in done], losses)
-        guesses = [each for each in self._guesses(len(done)) if each not in tried]
+        self._surrogate.fit([each.configuration for each in done],
+                            [each.accuracy for each in done])
+        guesses = [each for each in dict.fromkeys([*self._guesses(len(done)),
+                                                   *self._neighbours(done)]) if each not in tried]
         return self._promising(guesses, losses, done, count) or self._random(tried, count)
 
     def _start(self) -> list[Configuration]:
-        """Exact at nominal voltages, every mode with the exact adder, every adder alone."""
+        """Exact at nominal voltages, then the same in every layer, then each layer alone.
+
+        Of the modes those that no other beats in both energy and noise, of the adders the middle
+        one and the last; in a layer alone the mode of least energy.
+        """
         space, layers = self._space, len(self._space.layers)
         exact = "exact" if "exact" in space.adders else space.adders[0]
         nominal = next((mode for mode in space.modes if "@" not in mode
                         and set(mode.split(",")) == {"nominal"}), space.modes[0])
-        plain = [Configuration((exact,) * layers, (nominal,) * layers)]
-        modes = [Configuration((exact,) * layers, (mode,) * layers) for mode in space.modes]
-        adders = [Configuration((adder,) * layers, (nominal,) * layers) for adder in space.adders]
-        return list(dict.fromkeys(plain + modes[::2] + adders[::3]))
+        plain = Configuration((exact,) * layers, (nominal,) * layers)
+        modes = [Configuration(plain.adders, (mode,) * layers) for mode in space.modes]
+        modes.sort(key=self._energy, reverse=True)
+        worth = [each for number, each in enumerate(modes) if self._surrogate.noise(each)
+                 < min(map(self._surrogate.noise, modes[number + 1:]), default=np.inf)]
+        adders = [Configuration((adder,) * layers, plain.modes)
+                  for adder in (space.adders[len(space.adders) // 2], space.adders[-1])]
+        alone = [Configuration(plain.adders, _replaced(plain.modes, layer, modes[-1].modes[layer]))
+                 for layer in range(layers)]
+        return list(dict.fromkeys([plain, *worth, *adders, *alone]))
 
     def _random(self, tried: set[Configuration], count: int) -> list[Configuration]:
         rng = np.random.default_rng([self._seed, len(tried)])
@@ -176,7 +172,13 @@ class _Proposer:
             for index in range(layers)}
 
     def _guesses(self, turn: int) -> list[Configuration]:
-        """The last population of NSGA-II on the surrogate."""
+        """A small space itself; of a large one the last population of NSGA-II on the surrogate."""
+        if self._space.size <= _LISTED:
+            return [self._space.decode(genes)
+                    for genes in itertools.product(*map(range, self._space.limits))]
+        return self._evolved(turn)
+
+    def _evolved(self, turn: int) -> list[Configuration]:
         from pymoo.algorithms.moo.nsga2 import NSGA2
         from pymoo.core.problem import Problem
         from pymoo.operators.crossover.ux import UniformCrossover
@@ -193,9 +195,9 @@ class _Proposer:
 
             def _evaluate(self, x, out, *args, **kwargs):
                 configurations = [proposer._space.decode(tuple(map(int, row))) for row in x]
-                _, hopeful = proposer._surrogate.predict(configurations)
+                losses = proposer._surrogate.predict(configurations)
                 energies = [proposer._energy(each) for each in configurations]
-                out["F"] = np.column_stack([hopeful, energies])
+                out["F"] = np.column_stack([losses[:, _HOPEFUL], energies])
 
         algorithm = NSGA2(pop_size=_POPULATION, sampling=IntegerRandomSampling(),
                           crossover=UniformCrossover(),
@@ -207,20 +209,35 @@ class _Proposer:
         rows = sorted({tuple(map(int, row)) for row in result.pop.get("X")})
         return [self._space.decode(row) for row in rows]
 
+    def _neighbours(self, done: list[Evaluation]) -> list[Configuration]:
+        """The front of `done` with one gene changed."""
+        found = []
+        for each in front_of(done):
+            for layer in range(len(self._space.layers)):
+                found += [Configuration(_replaced(each.adders, layer, adder), each.modes)
+                          for adder in self._space.adders]
+                found += [Configuration(each.adders, _replaced(each.modes, layer, mode))
+                          for mode in self._space.modes]
+        return found
+
     def _promising(self, guesses: list[Configuration], losses: list[float],
                    done: list[Evaluation], count: int) -> list[Configuration]:
-        """Greedily, what adds most to the hypervolume if the guesses are right."""
+        """Greedily, what should add most to the hypervolume, each as if the others were tried."""
         if not guesses:
             return []
         points = [(loss, each.energy) for loss, each in zip(losses, done, strict=True)]
-        _, hopeful = self._surrogate.predict(guesses)
-        expected = {each: (float(loss), self._energy(each))
-                    for each, loss in zip(guesses, hopeful, strict=True)}
-        chosen: list[Configuration] = []
+        energies = np.array([self._energy(each) for each in guesses])
+        chosen: list[int] = []
         for _ in range(min(count, len(guesses))):
-            gains = {each: hypervolume(np.array([*points, point]))
-                     for each, point in expected.items() if each not in chosen}
-            best = max(gains, key=gains.get)
+            expected = self._surrogate.predict(guesses)
+            gains = expected_gains(np.array(points), expected, energies)
+            gains[chosen] = -1
+            best = int(gains.argmax())
             chosen.append(best)
-            points.append(expected[best])
-        return chosen
+            points.append((float(expected[best].mean()), float(energies[best])))
+            self._surrogate.believe(guesses[best])
+        return [guesses[number] for number in chosen]
+
+
+def _replaced(choices: tuple[str, ...], layer: int, choice: str) -> tuple[str, ...]:
+    return (*choices[:layer], choice, *choices[layer + 1:])

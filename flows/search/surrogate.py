@@ -15,9 +15,10 @@ from lamina.models.program import Layer, Program
 from lamina.models.tiers import effective_weights
 from lamina.models.voltage import bit_error_rate, supplies
 
-__all__ = ["Surrogate", "adder_noise", "weight_noise"]
+__all__ = ["LEVELS", "Surrogate", "adder_noise", "weight_noise"]
 
-_SMALLEST = 1e-4
+LEVELS = 30
+"""Equally likely losses of a prediction."""
 _TABLED_BITS = 10
 
 
@@ -50,7 +51,9 @@ def adder_noise(layer: Layer) -> float:
 
 
 class Surrogate:
-    """Gaussian process over the logarithms of the noise.
+    """Gaussian process over the noise of each layer.
+
+    It learns ``asin(sqrt(error rate))``, which a finite sample blurs by as much everywhere.
 
     Parameters
     ----------
@@ -71,9 +74,9 @@ class Surrogate:
         self._model = None
 
     def features(self, configuration: Configuration) -> np.ndarray:
-        """Logarithms of the noise of each layer, by weights and by adders, and of all together.
+        """Noise of each layer, by weights and by adders, and of all together.
 
-        Noise on the sum of a timestep, over the threshold.
+        Variance on the sum of a timestep, over the square of the threshold.
         """
         sizes = []
         for index, (adder, mode) in enumerate(zip(configuration.adders, configuration.modes,
@@ -81,10 +84,13 @@ class Surrogate:
             layer = self._program.layers[index]
             theta = max(1.0, float(np.median(np.abs(layer.theta))))
             scale = float(np.sqrt(max(1.0, self._fan_in[index]))) / theta
-            sizes += [scale * self._weight_noise(mode)[index],
-                      scale * self._adder_noise(index, adder)]
-        total = float(np.sqrt(np.square(sizes).sum()))
-        return np.log(np.maximum(_SMALLEST, [*sizes, total]))
+            sizes += [(scale * self._weight_noise(mode)[index]) ** 2,
+                      (scale * self._adder_noise(index, adder)) ** 2]
+        return np.array([*sizes, sum(sizes)])
+
+    def noise(self, configuration: Configuration) -> float:
+        """Of all layers together, as in :meth:`features`."""
+        return float(self.features(configuration)[-1])
 
     def _weight_noise(self, mode: str) -> list[float]:
         """Of every layer in one mode."""
@@ -102,25 +108,43 @@ class Surrogate:
             self._adders[index, adder] = adder_noise(layer)
         return self._adders[index, adder]
 
-    def fit(self, configurations: list[Configuration], losses: list[float]) -> None:
-        """Learn from evaluations; losses in 0..1."""
+    def fit(self, configurations: list[Configuration], accuracies: list[float]) -> None:
+        """Learn from evaluations; accuracies in 0..1, the first of what others lose against."""
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.gaussian_process import GaussianProcessRegressor
         from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 
         points = np.array([self.features(configuration) for configuration in configurations])
-        values = np.log(np.maximum(losses, 0) + 1e-3)
-        kernel = (ConstantKernel(1.0, (1e-2, 1e3)) * RBF(np.full(points.shape[1], 3.0),
-                                                         (0.3, 100.0))
+        values = np.arcsin(np.sqrt(1 - np.array(accuracies)))
+        self._scale, self._least = points.max(axis=0) + 1e-9, 1 - accuracies[0]
+        self._points, self._values = points / self._scale, values
+        kernel = (ConstantKernel(1.0, (1e-2, 1e3)) * RBF(np.full(points.shape[1], 1.0),
+                                                         (0.1, 30.0))
                   + WhiteKernel(0.05, (1e-3, 1.0)))
         model = GaussianProcessRegressor(kernel, normalize_y=True, n_restarts_optimizer=1,
                                          random_state=self._seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            self._model = model.fit(points, values)
+            self._model = model.fit(self._points, values)
+        self._blur = float(np.exp(self._model.kernel_.theta[-1]) * values.var())
 
-    def predict(self, configurations: list[Configuration]) -> tuple[np.ndarray, np.ndarray]:
-        """Expected loss, and one that it falls short of in about one case of six (optimistic)."""
+    def believe(self, configuration: Configuration) -> None:
+        """Take `configuration` for tried, with the expected result: what is like it gets surer."""
+        from sklearn.gaussian_process import GaussianProcessRegressor
+
+        point = (self.features(configuration) / self._scale)[None]
+        self._values = np.append(self._values, self._model.predict(point))
+        self._points = np.concatenate([self._points, point])
+        self._model = GaussianProcessRegressor(
+            self._model.kernel_, optimizer=None, normalize_y=True).fit(self._points, self._values)
+
+    def predict(self, configurations: list[Configuration]) -> np.ndarray:
+        """Losses that are equally likely, ascending, float (configurations, LEVELS)."""
+        from scipy.special import ndtri
+
         points = np.array([self.features(configuration) for configuration in configurations])
-        mean, deviation = self._model.predict(points, return_std=True)
-        return np.exp(mean) - 1e-3, np.exp(mean - deviation) - 1e-3
+        mean, deviation = self._model.predict(points / self._scale, return_std=True)
+        known = np.sqrt(np.maximum(0.0, deviation ** 2 - self._blur))
+        levels = ndtri((np.arange(LEVELS) + 0.5) / LEVELS)
+        angles = np.clip(mean[:, None] + known[:, None] * levels, 0.0, np.pi / 2)
+        return np.sin(angles) ** 2 - self._least

@@ -53,14 +53,14 @@ def test_the_front_is_programs(searched):
 
 
 def test_adders_save_what_the_catalogue_says(searched):
-    """Both layers: the energy falls by the share of the adder, times what it saves."""
+    """The energy falls by the share of the adder, times what it saves; the spikes differ a bit."""
     _, result = searched
     energy = {each["configuration"]: each["energy"] for each in result["tried"]}
     saved = 1 - shipped_energies()[read_adder("@evo4_w4").name] / shipped_energies()["exact"]
     exact, evolved = (next(found for text, found in energy.items() if
-                           text.count(adder) == 2 and text.count("UV3@0.8") == 2)
+                           text.count(adder) == 2 and text.count(NOMINAL) == 2)
                       for adder in ("exact", "evo4_w4"))
-    assert exact - evolved == pytest.approx(0.083 * 0.28 * saved, rel=0.1)
+    assert exact - evolved == pytest.approx(0.083 * 0.28 * saved, rel=0.25)
 
 
 def test_a_larger_budget_takes_what_is_there(searched, capsys, monkeypatch, tmp_path):

@@ -11,10 +11,11 @@ from lamina.flows.errors import UserError
 from lamina.flows.search.command import SearchOptions
 from lamina.flows.search.energy import CALIBRATIONS, relative_energy
 from lamina.flows.search.evaluate import Evaluation, Setup, built, evaluate
+from lamina.flows.search.front import expected_gains, front_of, hypervolume
 from lamina.flows.search.plots import draw_front
-from lamina.flows.search.search import front_of, hypervolume, search
+from lamina.flows.search.search import search
 from lamina.flows.search.space import Configuration, Space
-from lamina.flows.search.surrogate import Surrogate, adder_noise, weight_noise
+from lamina.flows.search.surrogate import LEVELS, Surrogate, adder_noise, weight_noise
 from lamina.flows.search.workers import workers
 from lamina.models.config import ResetRule
 from lamina.models.decoder import decode
@@ -96,15 +97,44 @@ def test_noise_of_weights_and_adders(setup):
     assert adder_noise(dataclasses.replace(one, adder="gear:4:4")) == 256
 
 
-def test_the_surrogate_learns_what_noise_costs(setup):
+@pytest.fixture
+def learned(setup):
+    """A surrogate of losses that follow the noise, what it learned from, and the accuracies."""
     surrogate = Surrogate(SPACE, setup.program, np.array([12.0, 6.0]), TIERS, seed=0)
     tried = [Configuration((adder,) * 2, (mode,) * 2) for adder in SPACE.adders
              for mode in SPACE.modes]
-    losses = [0.01 * float(np.exp(surrogate.features(each)[-1])) for each in tried]
-    surrogate.fit(tried, losses)
-    expected, hopeful = surrogate.predict(tried)
-    assert np.corrcoef(expected, losses)[0, 1] > 0.9
-    assert (hopeful <= expected).all()
+    noise = np.array([surrogate.noise(each) for each in tried])
+    accuracies = (0.99 - 0.3 * noise / noise.max()).tolist()
+    surrogate.fit(tried, accuracies)
+    return surrogate, tried, np.array(accuracies)
+
+
+def test_the_surrogate_learns_what_noise_costs(learned):
+    surrogate, tried, accuracies = learned
+    losses = surrogate.predict(tried)
+    assert losses.shape == (len(tried), LEVELS) and (np.diff(losses, axis=1) >= 0).all()
+    assert np.corrcoef(losses.mean(axis=1), 0.99 - accuracies)[0, 1] > 0.99
+    between = Configuration(("exact", "trua0:5"), ("UV4@0.85", "UV3@0.8"))
+    assert 0 < surrogate.predict([between]).mean() < 0.3
+
+
+def test_a_belief_makes_what_is_like_it_surer(learned):
+    surrogate, _, _ = learned
+    near = Configuration(("trua0:5", "exact"), ("UV3@0.8", "0.85,0.85,gated,gated"))
+    before = surrogate.predict([near])
+    surrogate.believe(near)
+    after = surrogate.predict([near])
+    assert np.ptp(after) < np.ptp(before)
+    assert after.mean() == pytest.approx(before.mean(), abs=0.02)
+
+
+def test_gains_are_those_of_the_hypervolume():
+    points = np.array([(0.0, 1.0), (0.05, 0.6), (0.12, 0.3)])
+    losses = np.array([[0.02, 0.02], [-0.01, 0.1], [0.3, 0.25], [0.06, 0.06]])
+    energies = np.array([0.5, 0.55, 0.1, 0.65])
+    expected = [np.mean([hypervolume(np.vstack([points, (loss, energy)])) for loss in row])
+                - hypervolume(points) for row, energy in zip(losses, energies, strict=True)]
+    assert expected_gains(points, losses, energies) == pytest.approx(expected, abs=2e-4)
 
 
 def test_the_same_front_again_and_after_a_kill(setup, tmp_path):
