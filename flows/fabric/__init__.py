@@ -1,0 +1,1 @@
+"""Networks on meshes: division, places, pictures."""

@@ -1,0 +1,182 @@
+"""Which tile holds which neurons: like loads, then short ways for many spikes."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import numpy as np
+
+from lamina.flows.errors import UserError
+from lamina.models.config import HardwareConfig
+from lamina.models.fabric.config import MeshConfig
+from lamina.models.fabric.division import divide
+from lamina.models.fabric.mapping import HOST, FabricProgram, Part, assemble
+from lamina.models.fabric.routes import hops, order_routes
+from lamina.models.network import run
+from lamina.models.placement import misfits
+from lamina.models.program import Program
+from lamina.models.source import INPUT
+
+__all__ = ["Activity", "Mapped", "map_network", "parse_mesh"]
+
+HOST_TILE = 0
+"""Tile that shares its router with the host."""
+_STARTS = 8
+"""Random places from which the search for short ways begins."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Activity:
+    """Mean spikes per timestep.
+
+    Parameters
+    ----------
+    inputs : float array (axons,)
+    layers : tuple of float arrays (neurons,)
+    """
+
+    inputs: np.ndarray
+    layers: tuple[np.ndarray, ...]
+
+    @classmethod
+    def measured(cls, program: Program, spikes: np.ndarray, tiers: tuple[int, ...]) -> Activity:
+        """Of `program` over samples, uint8 (N, T, axons)."""
+        trace = run(program, spikes, tiers, trace=True)
+        return cls(spikes.mean(axis=(0, 1)),
+                   tuple(layer.mean(axis=(0, 1)) for layer in trace.layer_spikes))
+
+    def into(self, program: Program) -> np.ndarray:
+        """Spikes into each layer, float (layers,); a window counts each spike once."""
+        totals = [float(layer.sum()) for layer in self.layers]
+        return np.array([sum(
+            float(self.inputs[source.first:source.first + source.units].sum())
+            if source.layer == INPUT else totals[source.layer] for source in layer.sources)
+            for layer in program.layers])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Mapped:
+    """A network on a mesh.
+
+    Parameters
+    ----------
+    fabric : FabricProgram
+    traffic : float array (tiles + 1, tiles + 1)
+        Flits per timestep from row to column; the last of each is the host.
+    hops : int array (tiles + 1, tiles + 1)
+        Links between them.
+    """
+
+    fabric: FabricProgram
+    traffic: np.ndarray
+    hops: np.ndarray
+
+    @property
+    def flit_hops(self) -> float:
+        """Links crossed by all flits of a timestep."""
+        return float((self.traffic * self.hops).sum())
+
+
+def parse_mesh(text: str) -> tuple[int, ...]:
+    """Tiles along x, y, z of ``2x2x1``.
+
+    Raises
+    ------
+    UserError
+        If the text is no mesh.
+    """
+    if not re.fullmatch(r"[1-9]\d*(x[1-9]\d*){0,2}", text):
+        raise UserError(f"--mesh must be like 4, 4x2 or 2x2x2, not {text!r}")
+    return tuple(map(int, text.split("x")))
+
+
+def map_network(program: Program, mesh: MeshConfig, config: HardwareConfig, activity: Activity,
+                *, seed: int = 0) -> Mapped:
+    """Divide `program` over the tiles of `mesh` and give every share its place.
+
+    Loads are balanced by the spikes of `activity`; places are those with the least flits times
+    links that a quadratic assignment finds from several starts. The host is beside tile 0.
+
+    Parameters
+    ----------
+    program : Program
+    mesh : MeshConfig
+    config : HardwareConfig
+        Of every core.
+    activity : Activity
+    seed : int
+
+    Raises
+    ------
+    UserError
+        If a share does not fit a core, naming what is short.
+    """
+    shares = divide(program, mesh.tiles, config.lanes, activity.into(program))
+    draft = assemble(program, mesh, dict(enumerate(shares)), config.lanes)
+    _check_fit(draft, config)
+    distances = np.zeros((mesh.tiles + 1, mesh.tiles + 1), dtype=np.int64)
+    distances[:-1, :-1] = hops(mesh, order_routes(mesh))
+    distances[-1, :-1] = distances[:-1, -1] = distances[HOST_TILE, :-1]
+    places = _short_ways(_traffic(draft, activity), distances, seed)
+    fabric = assemble(program, mesh, {int(places[number]): tile.parts
+                                      for number, tile in draft.tiles.items()}, config.lanes)
+    return Mapped(fabric, _traffic(fabric, activity), distances)
+
+
+def _check_fit(fabric: FabricProgram, config: HardwareConfig) -> None:
+    for tile in fabric.tiles.values():
+        short = misfits(tile.program, config)
+        if short:
+            size = "x".join(map(str, fabric.mesh.size))
+            raise UserError(f"--mesh {size} is too small: {_named(fabric.program, tile.parts)} "
+                            f"{'; '.join(short)}")
+
+
+def _named(program: Program, parts: tuple[Part, ...]) -> str:
+    names = []
+    for part in parts:
+        layer = program.layers[part.layer]
+        cut = f"[{part.first}..{part.first + part.neurons - 1}]"
+        names.append(layer.name + cut * (part.neurons != layer.neurons))
+    return ", ".join(names)
+
+
+def _traffic(fabric: FabricProgram, activity: Activity) -> np.ndarray:
+    """Spikes, ticks and credits per timestep; every layer that reports sends to the host too."""
+    tiles = fabric.mesh.tiles
+    traffic = np.zeros((tiles + 1, tiles + 1))
+    for number, tile in fabric.tiles.items():
+        for channel in tile.channels:
+            traffic[channel.source, number] += 1
+            traffic[number, channel.source] += 1
+        for (layer, first, units), _, _ in tile.lines:
+            if layer == INPUT:
+                traffic[HOST, number] += activity.inputs[first:first + units].sum()
+                continue
+            for source, other in fabric.tiles.items():
+                traffic[source, number] += sum(
+                    activity.layers[layer][part.first:part.first + part.neurons].sum()
+                    for part in other.parts if part.layer == layer)
+        for part in tile.parts:
+            if fabric.program.layers[part.layer].report or (
+                    part.layer == len(fabric.program.layers) - 1):
+                spikes = activity.layers[part.layer][part.first:part.first + part.neurons]
+                traffic[number, HOST] += 1 + spikes.sum()
+    return traffic
+
+
+def _short_ways(traffic: np.ndarray, distances: np.ndarray, seed: int) -> np.ndarray:
+    """Place of each share, int (tiles,); the host stays."""
+    from scipy.optimize import quadratic_assignment
+
+    host, rng = len(traffic) - 1, np.random.default_rng(seed)
+    flow = traffic + traffic.T
+    best, least = np.arange(host), float((flow * distances).sum())
+    for _ in range(_STARTS if host > 1 else 0):
+        found = quadratic_assignment(
+            flow, distances, method="2opt",
+            options={"partial_match": np.array([[host, host]]), "rng": rng})
+        if found.fun < least - 1e-9:
+            best, least = found.col_ind[:host], float(found.fun)
+    return best
