@@ -22,7 +22,7 @@ FIGURES = pathlib.Path(str(importlib.resources.files("lamina.constraints"))) / "
 BOUNDS = ("low", "high")
 """Energy of an access to a macro: the library's for one edge of the clock, or for both."""
 _MACRO_BITS = 32
-_LEAST = 3
+_SHARED = ("banks", "leakage")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -152,9 +152,10 @@ def operation_energy(lanes: int, tiers: tuple[int, ...], *,
 
     A tier takes as many 32-bit macros side by side as its bits of all lanes need, and follows the
     square of its supply. Every other part is ``a + b / lanes + c * bits`` over the bits of a
-    weight: what a lane has for itself, what lanes share, and what grows with a weight; the
-    coefficients are the least squares of the measurements, of which three are met exactly. They
-    hold for networks like those measured (about 100 spikes per timestep and layer).
+    weight: what a lane has for itself, what lanes share, and what grows with a weight; of leakage
+    and banks, which grow with the number of macros and are shared, ``a + b / lanes + c * bits /
+    lanes``. Coefficients are the least squares of the measurements. They hold for networks like the
+    measured one.
 
     Parameters
     ----------
@@ -171,15 +172,15 @@ def operation_energy(lanes: int, tiers: tuple[int, ...], *,
     Raises
     ------
     ValueError
-        If `bound` is unknown, there are not as many supplies as tiers, or `path` holds fewer than
-        three measurements.
+        If `bound` is unknown, there are not as many supplies as tiers, or the measurements do not
+        tell lanes from bits.
     """
     check_one_of("bound", bound, BOUNDS)
     supplies = (1.0,) * len(tiers) if supplies is None else supplies
     if len(supplies) != len(tiers):
         raise ValueError(f"supplies must be as many as tiers, {len(tiers)}, not {len(supplies)}")
     fits = _fits(path, BOUNDS.index(bound))
-    parts = {name: max(0.0, float(fit @ _basis(lanes, sum(tiers))))
+    parts = {name: max(0.0, float(fit @ _basis(name, lanes, sum(tiers))))
              for name, fit in fits.items() if name != "memory"}
     return OperationEnergy(
         memory=tuple(float(fits["memory"]) * _macro_bits(lanes, bits) / lanes * supply**2
@@ -191,20 +192,23 @@ def _macro_bits(lanes: int, bits: int) -> int:
     return math.ceil(lanes * bits / _MACRO_BITS) * _MACRO_BITS
 
 
-def _basis(lanes: int, bits: int) -> np.ndarray:
-    return np.array([1.0, 1 / lanes, bits])
+def _basis(part: str, lanes: int, bits: int) -> np.ndarray:
+    return np.array([1.0, 1 / lanes, bits / lanes if part in _SHARED else bits])
 
 
 @functools.cache
 def _fits(path: pathlib.Path, bound: int) -> dict[str, np.ndarray]:
     """Coefficients of every part; of ``memory`` the energy of a bit that the macros give."""
-    found = list(measurements(path).values())
-    if len(found) < _LEAST:
-        raise ValueError(f"{path.name} must hold at least {_LEAST} measurements, not {len(found)}")
-    basis = np.array([_basis(each.lanes, each.weight_bits) for each in found])
+    known = measurements(path)
+    found = list(known.values())
     parts = [_parts(each, bound) for each in found]
+    bases = {name: np.array([_basis(name, each.lanes, each.weight_bits) for each in found])
+             for name in parts[0]}
+    if any(np.linalg.matrix_rank(basis) < basis.shape[1] for basis in bases.values()):
+        raise ValueError(f"{path.name} must hold measurements that tell lanes from bits, not "
+                         f"{', '.join(known)} alone")
     fits = {name: np.linalg.lstsq(basis, np.array([part[name] for part in parts]), rcond=None)[0]
-            for name in parts[0]}
+            for name, basis in bases.items()}
     per_bit = [sum(pair[bound] for pair in each.memory) * each.lanes
                / sum(_macro_bits(each.lanes, bits) for bits in each.tiers) for each in found]
     return {**fits, "memory": np.mean(per_bit)}
