@@ -14,8 +14,9 @@ import pathlib
 from lamina.flows import progress
 from lamina.flows.adders.catalogue import default_adders
 from lamina.flows.adders.characterise import LIBRARY, characterise
-from lamina.flows.adders.energies import BITS, FIGURES, write_energies
+from lamina.flows.adders.energies import write_energies
 from lamina.flows.adders.operands import Operands
+from lamina.flows.adders.shipped import BITS, FIGURES
 from lamina.flows.backend import tools
 
 __all__ = ["main"]

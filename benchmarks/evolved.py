@@ -29,8 +29,8 @@ from matplotlib.figure import Figure
 from lamina.flows import progress
 from lamina.flows.adders.catalogue import default_adders
 from lamina.flows.adders.characterise import characterise
-from lamina.flows.adders.energies import BITS
 from lamina.flows.adders.operands import Operands
+from lamina.flows.adders.shipped import BITS
 from lamina.flows.adders.walk import walk_moments
 from lamina.flows.frontend.adders import COMPENSATIONS
 from lamina.flows.frontend.compile import Compiled, CompileOptions, compile_network

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.resources
 import json
 import pathlib
 from collections.abc import Sequence
@@ -10,21 +9,12 @@ from collections.abc import Sequence
 from lamina.flows import progress
 from lamina.flows.adders.characterise import characterise, find_library
 from lamina.flows.adders.operands import Operands
+from lamina.flows.adders.shipped import BITS, shipped_energies
 from lamina.flows.errors import UserError
 from lamina.flows.workspace import replaced_file
 from lamina.models.adders.spec import EXACT, AdderSpec
 
-__all__ = ["BITS", "FIGURES", "relative_energies", "shipped_energies", "write_energies"]
-
-BITS = 18
-"""Of the adders measured."""
-FIGURES = pathlib.Path(str(importlib.resources.files("lamina.constraints"))) / "adders/energy.json"
-"""Energies of the catalogue in SkyWater 130 nm [fJ], so that no result depends on a PDK."""
-
-
-def shipped_energies() -> dict[str, float]:
-    """Energy per addition [fJ] of every adder of :data:`FIGURES`, by its name."""
-    return json.loads(FIGURES.read_text())["energy_fj"]
+__all__ = ["relative_energies", "write_energies"]
 
 
 def relative_energies(specs: Sequence[AdderSpec], folder: pathlib.Path, *, native: bool = False
@@ -68,7 +58,7 @@ def _measured(specs: list[AdderSpec], folder: pathlib.Path, native: bool, exact:
 
 
 def write_energies(energies: dict[str, float], origin: dict[str, str], path: pathlib.Path) -> None:
-    """Write `energies` [fJ] by name, and where they are from, as :data:`FIGURES` has them."""
+    """Write `energies` [fJ] by name, and where they are from, in the form of the shipped ones."""
     with replaced_file(path) as partial:
         partial.write_text(json.dumps({**origin, "bits": BITS, "energy_fj": energies},
                                       indent=1, sort_keys=True) + "\n")

@@ -7,7 +7,8 @@ import dataclasses
 import numpy as np
 
 from lamina.flows.report.published import CHIPS_45NM, UNDERVOLTED
-from lamina.flows.search.energy import Calibration, relative_energy
+from lamina.flows.search.energy import CALIBRATIONS, Calibration, relative_energy
+from lamina.flows.sky130.table import measurements, operation_energy
 from lamina.models.adders.spec import AdderSpec
 from lamina.models.energy import NodeRule, pj_per_neuron_update, pj_per_sop
 from lamina.models.network import neuron_updates_per_sample
@@ -28,33 +29,59 @@ class Anchor:
         Of the exact 8-bit network at nominal voltages, per synaptic event [pJ].
     published, derived : str
         What is printed in the source, and what follows from it with which assumption.
-    rule : NodeRule
-        How the source compares energies at 14 nm.
+    rule : NodeRule or None
+        How the source compares energies at 14 nm; None: its supply is outside of the rules.
+    shares : dict of str to float
+        Of the rest, what belongs to `lanes`, `control`, `clock` and `leakage`, where it is known.
     """
 
     corner: str
     pj_per_sop: float
     published: str
     derived: str
-    rule: NodeRule
+    rule: NodeRule | None = None
+    shares: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 _CONVERTED_SOPS = 1.634e6
 """Synaptic operations of a prediction of 784-48-10, T = 350: the network ``plain`` of
 ``benchmarks/undervolt.py``, mean over the first 1,000 test images."""
 
-ANCHORS = {"45nm": Anchor(
-    corner="45 nm, 1.1 V", pj_per_sop=1e6 * UNDERVOLTED.microjoules / _CONVERTED_SOPS,
-    published="4.12 uJ per prediction of 784-48-10 in 350 timesteps (Nguyen 2023b), and how that "
-              "falls with the voltages of the tiers",
-    derived="pJ and nJ of this network: 4.12 uJ over the 1.634 million synaptic operations that a "
-            "conversion of the same network needs on MNIST, taken to hold for every network",
-    rule=CHIPS_45NM)}
+
+
+def _measured() -> Anchor:
+    """The core that the calibration ``sky130`` is of."""
+    calibration = CALIBRATIONS["sky130"]
+    core = measurements()["16x8"]
+    energy = operation_energy(core.lanes, core.tiers)
+    rest = calibration.rest * energy.total
+    adder = calibration.adder * energy.total
+    return Anchor(
+        corner="sky130 tt, 25 C, 1.8 V", pj_per_sop=energy.total,
+        published="nothing: measured here, see docs/sky130.md",
+        derived="pJ and nJ of this network: those of 784-256-256-10 on 16 lanes of 8 bit, taken to "
+                "hold for every network; wires, clock tree and glitches are not in them",
+        shares={"lanes": (energy.lanes - adder) / rest,
+                "control": (energy.control + energy.banks) / rest, "clock": energy.clock / rest,
+                "leakage": energy.leakage / rest})
+
+
+ANCHORS = {
+    "45nm": Anchor(
+        corner="45 nm, 1.1 V", pj_per_sop=1e6 * UNDERVOLTED.microjoules / _CONVERTED_SOPS,
+        published="4.12 uJ per prediction of 784-48-10 in 350 timesteps (Nguyen 2023b), and how "
+                  "that falls with the voltages of the tiers",
+        derived="pJ and nJ of this network: 4.12 uJ over the 1.634 million synaptic operations "
+                "that a conversion of the same network needs on MNIST, taken to hold for every "
+                "network",
+        rule=CHIPS_45NM),
+    "sky130": _measured(),
+}
 """By the name of a calibration. Published pJ per neuron update are no anchor: 244.28 (Nguyen
 2023b), 20.33 (Kobayashi 2024) and 8.797 (Dang 2025) differ by a factor of 28 between networks."""
 
-_UNTOLD = ("lanes", "control", "clock", "leakage")
-"""Parts of the rest that no calibration tells apart."""
+_PARTS = ("lanes", "control", "clock", "leakage")
+"""Parts of the rest; what is left of it is the state memory and the spike lists."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -148,10 +175,14 @@ def _absolute(program: Program, operations: Operations, relative: dict,
                               "scaled"))
     nominal = anchor.pj_per_sop * operations.nominal / 1000
     figures = _figures(program, operations, nominal * _total(relative))
-    low_power = dataclasses.replace(anchor.rule, target=CHIPS_45NM.target)
-    return {**figures, "breakdown": {**_shares(relative, nominal), **dict.fromkeys(_UNTOLD)},
-            "scaled": {"14nm_published": _scaled(figures, anchor.rule),
-                       "14nm_consistent": _scaled(figures, low_power)}}
+    rest = nominal * relative["rest"]
+    parts = {name: _rounded(rest * anchor.shares[name]) if anchor.shares else None
+             for name in _PARTS}
+    return {**figures, "breakdown": {**_shares(relative, nominal), **parts},
+            "scaled": anchor.rule and {
+                "14nm_published": _scaled(figures, anchor.rule),
+                "14nm_consistent": _scaled(figures, dataclasses.replace(
+                    anchor.rule, target=CHIPS_45NM.target))}}
 
 
 def _figures(program: Program, operations: Operations, nanojoules: float) -> dict:

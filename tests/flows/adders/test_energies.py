@@ -6,15 +6,10 @@ import pytest
 
 from lamina.flows.adders.catalogue import default_adders
 from lamina.flows.adders.characterise import characterise
-from lamina.flows.adders.energies import (
-    BITS,
-    FIGURES,
-    relative_energies,
-    shipped_energies,
-    write_energies,
-)
+from lamina.flows.adders.energies import relative_energies, write_energies
 from lamina.flows.adders.names import read_adder
 from lamina.flows.adders.operands import Operands
+from lamina.flows.adders.shipped import BITS, FIGURES, shipped_energies
 from lamina.models.adders.spec import AdderSpec
 
 OTHER = AdderSpec.parse("net:other:2::0,2,3")

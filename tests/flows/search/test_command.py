@@ -5,8 +5,8 @@ import json
 import pytest
 
 from lamina.flows import cli
-from lamina.flows.adders.energies import shipped_energies
 from lamina.flows.adders.names import read_adder
+from lamina.flows.adders.shipped import shipped_energies
 from lamina.flows.search import workers
 from lamina.flows.search.command import ADDERS, MODES, SearchOptions, summary_lines
 from lamina.flows.search.evaluate import evaluate
