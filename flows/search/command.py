@@ -25,9 +25,10 @@ from lamina.models.adders.spec import AdderSpec
 
 __all__ = ["ADDERS", "MODES", "SearchOptions", "explore", "summary_lines"]
 
-ADDERS = ("exact", "heaa:2", "eta1:3", "@evo4_w4", "@evo5_w8", "trua1:3", "heaa:5",
-          "@evo6_w16b8", "eta1:5", "heaa:6", "@evo6_w32b16", "loawa:6", "trua1:6")
-"""Choices of a layer: of the catalogue those of least energy for their spread of error."""
+ADDERS = ("exact", "@evo2_w1", "trua1:2", "@evo4_w6", "trua1:3", "@evo6_s6", "@evo6_w16b8",
+          "@evo6_s13", "@evo7_s13b64", "@evo7_s26", "@evo6_s26b64", "@evo7_s37", "trua1:7")
+"""Choices of a layer: of the catalogue those of least energy for what many additions leave, by
+falling energy; ``trua1`` and the names that end in b and a number need their bias taken back."""
 MODES = ("nominal,nominal,nominal,nominal", "UV4@0.85", "UV1@0.8", "UV2@0.8", "UV3@0.8",
          "UV-PG1@0.8", "UV-PG2@0.8", "UV-PG3@0.8", "UV-PG3@0.85", "0.85,0.85,gated,gated",
          "0.85,0.8,gated,gated", "0.8,0.8,gated,gated", "0.85,gated,gated,gated",

@@ -7,9 +7,9 @@ import warnings
 
 import numpy as np
 
+from lamina.flows.adders.walk import walk_moments
 from lamina.flows.search.space import Configuration, Space
 from lamina.flows.study.modes import with_modes
-from lamina.models.adders.errors import error_moments
 from lamina.models.adders.spec import AdderSpec
 from lamina.models.program import Layer, Program
 from lamina.models.tiers import effective_weights
@@ -19,7 +19,7 @@ __all__ = ["LEVELS", "Surrogate", "adder_noise", "weight_noise"]
 
 LEVELS = 30
 """Equally likely losses of a prediction."""
-_TABLED_BITS = 10
+_TABLED_BITS, _ADDITIONS = 10, 32
 
 
 def weight_noise(layer: Layer, volts: tuple[float, ...], gated: int, fill: str,
@@ -40,14 +40,14 @@ def weight_noise(layer: Layer, volts: tuple[float, ...], gated: int, fill: str,
 
 
 def adder_noise(layer: Layer) -> float:
-    """Root mean square error of an addition about its mean [LSB], which compensation leaves."""
+    """Standard deviation that compensation leaves of a sum, per root of additions [LSB]."""
     spec = AdderSpec.parse(layer.adder)
     if spec.is_exact:
         return 0.0
     if spec.window or spec.low_bits > _TABLED_BITS:
         return float(1 << (spec.low_bits or 8))
-    moments = error_moments(spec)
-    return max(0.0, moments.mean_square - moments.mean ** 2) ** 0.5
+    _, variance, _ = walk_moments(spec, layer.weights.ravel(), _ADDITIONS)
+    return max(0.0, variance) ** 0.5
 
 
 class Surrogate:

@@ -93,7 +93,9 @@ def test_noise_of_weights_and_adders(setup):
     assert three == pytest.approx(np.sqrt(0.019 * 1365), rel=0.02)
     assert 4 < weight_noise(one, (1.1, 1.1, 0, 0), 2, "mid", TIERS) < 5
     assert adder_noise(one) == 0
-    assert adder_noise(dataclasses.replace(one, adder="trua0:5")) == pytest.approx(13.05, abs=0.1)
+    ones, zeros = (adder_noise(dataclasses.replace(one, adder=name))
+                   for name in ("trua1:5", "trua0:5"))
+    assert ones == pytest.approx(zeros) == pytest.approx(32 / 12 ** 0.5, rel=0.1)
     assert adder_noise(dataclasses.replace(one, adder="gear:4:4")) == 256
 
 
