@@ -37,11 +37,12 @@ __all__ = [
 ]
 
 BANKS = ("inferred", "spram", "behavioural")
-FEATURES = ("currents", "follow", "rederived", "refractory", "sources", "subtractive", "windows")
-"""What a core is generated with when a program needs it: integrators and synaptic currents, a bias
-that follows the number of spikes, the
-rule subtract-rederived, a refractory timestep, several sources with recurrence and delays, the
-subtractive leak, convolution (which takes ``sources`` along)."""
+FEATURES = ("ahead", "currents", "follow", "rederived", "refractory", "sources", "subtractive",
+            "windows")
+"""What a core is generated with when a program or a fabric needs it: spikes of the next timestep
+before this one is closed, integrators and synaptic currents, a bias that follows the number of
+spikes, the rule subtract-rederived, a refractory timestep, several sources with recurrence and
+delays, the subtractive leak, convolution (which takes ``sources`` along)."""
 KAPPA_BITS = 4
 """Binary places of the bias per spike."""
 MAX_ADDERS = 16

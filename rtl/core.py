@@ -43,6 +43,8 @@ class Core(wiring.Component):
         A TICK or CLEAR given now would be taken at once.
     refused : Out(1)
         A tier that lost its contents is switched on; events are not taken.
+    freed_stb : Out(1)
+        The closed bitmap was scanned and erased; with the feature ``ahead`` only.
     """
 
     def __init__(self, config: HardwareConfig):
@@ -57,6 +59,7 @@ class Core(wiring.Component):
             "idle": Out(1),
             "tick_ready": Out(1),
             "refused": Out(1),
+            **({"freed_stb": Out(1)} if config.has("ahead") else {}),
         })
 
     def elaborate(self, platform):
@@ -109,6 +112,7 @@ class Core(wiring.Component):
             *([scanner.kappa.eq(scheduler.kappa),
                lanes.follow.eq(Mux(sequencer.tag, scanner.follow1, scanner.follow0))]
               if config.has("follow") else []),
+            *([self.freed_stb.eq(scheduler.done_stb)] if config.has("ahead") else []),
             *([lanes.adder.eq(sequencer.adder)] if len(config.adders) > 1 else []),
             scheduler.descriptor_address.eq(access.descriptor_address),
             scheduler.descriptor_write.eq(access.descriptor_write),

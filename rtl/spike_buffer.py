@@ -20,6 +20,8 @@ class SpikeBuffer(wiring.Component):
     merge).
     A TICK or CLEAR closes the bitmap as soon as no closed one is left, then the roles change.
     Words hold ``lanes`` axons, lowest first. Golden: :func:`lamina.models.spike_buffer.collect`.
+    With the feature ``ahead`` a SPIKE that says ``next`` sets its bit in the other bitmap, from the
+    second cycle after ``done_stb`` on; it belongs to what is closed after the open bitmap.
 
     Parameters
     ----------
@@ -92,6 +94,10 @@ class SpikeBuffer(wiring.Component):
         m.d.comb += [known.eq(event.axon < self.input_axons), self.dropped_stb.eq(spike & ~known)]
 
         open_id = Signal()
+        side = open_id
+        if self._config.has("ahead"):
+            side = Signal()
+            m.d.comb += side.eq(open_id ^ event.next)
         with m.If(close):
             m.d.sync += [self.closed.eq(1), self.clear.eq(event.kind == EventKind.CLEAR),
                          open_id.eq(~open_id)]
@@ -101,7 +107,7 @@ class SpikeBuffer(wiring.Component):
         setting = Signal()
         set_id = Signal()
         set_axon = Signal.like(event.axon)
-        m.d.sync += [setting.eq(spike & known), set_id.eq(open_id), set_axon.eq(event.axon)]
+        m.d.sync += [setting.eq(spike & known), set_id.eq(side), set_axon.eq(event.axon)]
         erasing = Signal(2)
         erase_address = Signal.like(self.address)
         both = self.erase_all.replicate(2)
@@ -120,28 +126,30 @@ class SpikeBuffer(wiring.Component):
         if self._config.has("sources"):
             m.d.comb += self.fresh_stb.eq(setting & (after != before))
         m.d.sync += [last.eq(after), last_address.eq(set_address),
-                     last_valid.eq(setting & (open_id == set_id))]
-        ports = [self._bitmap(m, side, open_id) for side in (0, 1)]
+                     last_valid.eq(setting & (side == set_id))]
+        ports = [self._bitmap(m, number, open_id) for number in (0, 1)]
         words = [read.data for read, _ in ports]
         m.d.comb += [
             self.word.eq(Mux(open_id, words[0], words[1])),
             before.eq(Mux(last_valid & (last_address == set_address), last,
                           Mux(set_id, words[1], words[0]))),
         ]
-        for side, (_, write) in enumerate(ports):
-            mine = setting & (set_id == side)
+        for number, (_, write) in enumerate(ports):
+            mine = setting & (set_id == number)
             m.d.comb += [
                 write.addr.eq(Mux(mine, set_address, erase_address)),
                 write.data.eq(Mux(mine, after, 0)),
-                write.en.eq(mine | erasing[side]),
+                write.en.eq(mine | erasing[number]),
             ]
         return m
 
-    def _bitmap(self, m, side, open_id):
-        """Memory of one bitmap, open while ``open_id == side``; returns its two ports."""
-        m.submodules[f"bitmap{side}"] = memory = Memory(
+    def _bitmap(self, m, number, open_id):
+        """Memory of one bitmap, open while ``open_id == number``; returns its two ports."""
+        m.submodules[f"bitmap{number}"] = memory = Memory(
             shape=self._config.lanes, depth=self._words, init=[], attrs={"no_rw_check": 1})
         read, write = memory.read_port(), memory.write_port()
-        axon = self.events.payload.axon
-        m.d.comb += read.addr.eq(Mux(open_id == side, axon[self._lane_bits:], self.address))
+        event, filling = self.events.payload, open_id == number
+        if self._config.has("ahead"):
+            filling = filling | (~self.closed & event.next)
+        m.d.comb += read.addr.eq(Mux(filling, event.axon[self._lane_bits:], self.address))
         return read, write

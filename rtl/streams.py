@@ -11,9 +11,13 @@ __all__ = ["event_layout", "output_layout", "request_layout"]
 
 
 def event_layout(config: HardwareConfig) -> data.StructLayout:
-    """Event into the core: ``kind`` (:class:`EventKind`) and, of a SPIKE, ``axon``."""
+    """Event into the core: ``kind`` (:class:`EventKind`) and, of a SPIKE, ``axon``.
+
+    With the feature ``ahead`` a SPIKE also says whether it is of the ``next`` timestep.
+    """
     return data.StructLayout({"kind": unsigned(2),
-                              "axon": unsigned((config.axons - 1).bit_length())})
+                              "axon": unsigned((config.axons - 1).bit_length()),
+                              **({"next": unsigned(1)} if config.has("ahead") else {})})
 
 
 def output_layout(config: HardwareConfig) -> data.StructLayout:

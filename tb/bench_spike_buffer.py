@@ -219,3 +219,34 @@ async def random_events_agree(dut, stall):
                        for axon in rng.integers(spread, size=rng.integers(3 * LANES)).tolist()]
             events.append((int(rng.choice([TICK, CLEAR])), int(rng.integers(AXONS))))
         await buffer.check(events, input_axons=int(rng.integers(AXONS // 2, AXONS + 1)))
+
+
+def spikes(axons: np.ndarray, *, ahead: int = 0) -> list[dict]:
+    return [{"kind": SPIKE, "axon": axon, "next": ahead} for axon in axons.tolist()]
+
+
+@cocotb.test(timeout_time=20, timeout_unit="ms", skip=not CONFIG.has("ahead"))
+@cocotb.parametrize(stall=[0.0, 0.4])
+async def spikes_may_be_ahead_of_their_tick(dut, stall):
+    """Spikes of two timesteps mixed, those of the next one while no bitmap is closed."""
+    buffer = await started(dut, stall=stall)
+    rng = np.random.default_rng([cocotb.RANDOM_SEED, int(10 * stall)])
+    steps = [rng.integers(int(rng.choice([3, AXONS])), size=rng.integers(3 * LANES))
+             for _ in range(60)]
+    shares = [np.array_split(axons, np.sort(rng.integers(len(axons) + 1, size=2)))
+              for axons in steps]
+    assert sum(len(share[0]) for share in shares) > 60
+    for index in range(len(steps)):
+        ahead = shares[index + 1][0] if index + 1 < len(steps) else np.zeros(0, dtype=int)
+        mixed = spikes(shares[index][2]) + spikes(ahead, ahead=1)
+        rng.shuffle(mixed)
+        buffer.events.send(*mixed, {"kind": TICK, "next": int(rng.integers(2))})
+        await buffer.closed()
+        if index + 1 < len(steps):
+            buffer.events.send(*spikes(shares[index + 1][1]))
+        wanted = steps[index] if index else np.concatenate(shares[index][2:])
+        assert await buffer.read() == np.unique(wanted).tolist(), f"bitmap {index}"
+        while buffer.events.pending:
+            await buffer.ports.cycle()
+        await buffer.ports.cycle(done_stb=1)
+        await buffer.ports.cycle()

@@ -29,7 +29,8 @@ _HANDSHAKE = ("valid", "ready", "payload")
 
 def event_fields(config: HardwareConfig) -> Fields:
     """Payload of the core's ``events``."""
-    return {"kind": 2, "axon": (config.axons - 1).bit_length()}
+    return {"kind": 2, "axon": (config.axons - 1).bit_length(),
+            **({"next": 1} if config.has("ahead") else {})}
 
 
 def output_fields(config: HardwareConfig) -> Fields:

@@ -10,6 +10,7 @@ BENCH = "lamina.tb.bench_spike_buffer"
 CONFIGS = {
     "small": HardwareConfig(lanes=4, tiers=(4, 4), axons=32, groups=4),
     "wide": HardwareConfig(lanes=16, axons=64, groups=2),
+    "ahead": HardwareConfig(lanes=4, tiers=(4, 4), axons=32, groups=4, features=("ahead",)),
 }
 MUTANTS = {
     "no forwarding": ("last_valid & (last_address == set_address)", "last_valid & 0"),
@@ -20,6 +21,12 @@ MUTANTS = {
     "closes twice": ("self.events.valid & self.open &", "self.events.valid & ~self.hold &"),
 }
 QUICK = "no forwarding"
+AHEAD_MUTANTS = {
+    "next is now": ("side.eq(open_id ^ event.next)", "side.eq(open_id)"),
+    "the other word is read": ("filling | (~self.closed & event.next)", "filling"),
+    "scans are disturbed": ("filling | (~self.closed & event.next)", "filling | event.next"),
+    "forwarded between bitmaps": ("setting & (side == set_id)", "setting"),
+}
 
 
 def bench(module, config, verilog, build_dir):
@@ -29,7 +36,7 @@ def bench(module, config, verilog, build_dir):
 
 
 @pytest.mark.parametrize("shape", [
-    "small", pytest.param("wide", marks=pytest.mark.long)])
+    "small", "ahead", pytest.param("wide", marks=pytest.mark.long)])
 def test_spike_buffer(shape, verilog, build_dir):
     bench(spike_buffer, CONFIGS[shape], verilog, build_dir)
 
@@ -39,3 +46,11 @@ def test_spike_buffer(shape, verilog, build_dir):
 def test_mutants_die(name, verilog, build_dir, mutant, killed):
     with killed:
         bench(mutant(spike_buffer, *MUTANTS[name]), CONFIGS["small"], verilog, build_dir)
+
+
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=[pytest.mark.long] * (name != "next is now"))
+    for name in AHEAD_MUTANTS])
+def test_mutants_of_ahead_die(name, verilog, build_dir, mutant, killed):
+    with killed:
+        bench(mutant(spike_buffer, *AHEAD_MUTANTS[name]), CONFIGS["ahead"], verilog, build_dir)
