@@ -24,7 +24,7 @@ MUTANTS = {
 }
 
 
-DEAD = ((0, 1), (5, 6), (4, 8), (6, 10))
+DEAD = ((0, 1), (4, 5), (3, 6))
 
 
 def bench(module, config, flits, verilog, build_dir, dead=()):
@@ -33,14 +33,14 @@ def bench(module, config, flits, verilog, build_dir, dead=()):
                            "LAMINA_DEAD": json.dumps(dead)})
 
 
-@pytest.mark.parametrize("name", ["solid", *(
-    pytest.param(name, marks=pytest.mark.long) for name in ("line", "plane", "million"))])
+@pytest.mark.parametrize("name", ["line", *(
+    pytest.param(name, marks=pytest.mark.long) for name in ("plane", "solid", "million"))])
 def test_mesh(name, verilog, build_dir):
     bench(mesh, *RUNS[name], verilog, build_dir)
 
 
 def test_dead_links_are_avoided(verilog, build_dir):
-    bench(mesh, MeshConfig(size=(4, 3), routing="table"), 3_000, verilog, build_dir, DEAD)
+    bench(mesh, MeshConfig(size=(3, 3), routing="table"), 3_000, verilog, build_dir, DEAD)
 
 
 @pytest.mark.parametrize("name", [
