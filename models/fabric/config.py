@@ -8,8 +8,10 @@ import json
 import math
 
 from lamina.models.check import check_int, check_one_of
+from lamina.models.config import HardwareConfig
 
-__all__ = ["ROUTINGS", "MeshConfig", "Port"]
+__all__ = ["ROUTINGS", "ChannelField", "FabricConfig", "FlitKind", "MeshConfig", "Port",
+           "RangeField", "TileSpace"]
 
 ROUTINGS = ("order", "table")
 MAX_TILES = 1 << 14
@@ -172,3 +174,135 @@ class MeshConfig:
         """Read what :meth:`to_json` wrote."""
         fields = json.loads(text)
         return cls(**{**fields, "size": tuple(fields["size"])})
+
+
+class FlitKind(enum.IntEnum):
+    """Kind of a flit; the first three are those of events."""
+
+    SPIKE = 0
+    TICK = 1
+    CLEAR = 2
+    CREDIT = 3
+
+
+class TileSpace(enum.IntEnum):
+    """Write-only address spaces of a tile, beside those of its core."""
+
+    CHANNELS = 3
+    RANGES = 4
+    CREDITS = 5
+    ROUTES = 6
+
+
+class ChannelField(enum.IntEnum):
+    """Words of a channel at its target; address = channel * 4 + field, FLAGS last.
+
+    ``SOURCE`` is the address of the tile that credits go to, ``CREDIT`` the number of the target
+    there; bits of ``FLAGS``: 0 used, 1 delayed, 2 the source is the host.
+    """
+
+    SOURCE = 0
+    CREDIT = 1
+    FLAGS = 2
+
+
+class RangeField(enum.IntEnum):
+    """Words of a range at its source; address = range * 8 + field.
+
+    Bits of ``FLAGS``: 0 sends TICK and CLEAR too, 1 for the host, 2 last range of the table.
+    """
+
+    FIRST = 0
+    LAST = 1
+    TARGET = 2
+    CHANNEL = 3
+    BASE = 4
+    FLAGS = 5
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FabricConfig:
+    """A mesh of tiles, each a core with an inbox and an outbox, and the host's node at tile 0.
+
+    Parameters
+    ----------
+    size, fifo_depth, routing
+        Of the mesh: see :class:`MeshConfig`.
+    core : HardwareConfig
+        Of every tile; gets the feature ``ahead``.
+    inputs : int
+        Input lines of the host, 1..65536.
+    channels : int
+        That a tile can have, 1..64.
+    targets : int
+        Channels that a tile can feed, 1..64.
+    ranges, host_ranges : int
+        Entries of the tables of a tile and of the host, 2..4096.
+    """
+
+    core: HardwareConfig
+    size: tuple[int, ...] = (2, 2)
+    fifo_depth: int = 4
+    routing: str = "order"
+    inputs: int = 1024
+    channels: int = 4
+    targets: int = 4
+    ranges: int = 16
+    host_ranges: int = 16
+
+    def __post_init__(self):
+        if not isinstance(self.core, HardwareConfig):
+            raise TypeError(f"core must be a HardwareConfig, not {self.core!r}")
+        features = (*self.core.features, *(() if self.core.has("ahead") else ("ahead",)))
+        object.__setattr__(self, "core", dataclasses.replace(self.core, features=features))
+        check_int("inputs", self.inputs, 1, 1 << 16)
+        check_int("channels", self.channels, 1, 64)
+        check_int("targets", self.targets, 1, 64)
+        check_int("ranges", self.ranges, 2, 4096)
+        check_int("host_ranges", self.host_ranges, 2, 4096)
+        object.__setattr__(self, "size", self.mesh.size)
+
+    @property
+    def mesh(self) -> MeshConfig:
+        """Routers and links."""
+        plain = MeshConfig(size=self.size, fifo_depth=self.fifo_depth, routing=self.routing)
+        channel_bits = max(1, (max(self.channels, self.targets, plain.tiles) - 1).bit_length())
+        number_bits = (max(self.core.axons, self.core.neurons) - 1).bit_length()
+        return dataclasses.replace(plain, payload_bits=3 + channel_bits + number_bits)
+
+    @property
+    def payload_fields(self) -> dict[str, int]:
+        """Widths of the members of a payload [bit], lowest bits first.
+
+        ``channel`` is the target's number of the channel, the tile for a flit to the host, the
+        source's number of the target for a CREDIT; ``number`` an axon, for the host a neuron.
+        """
+        number_bits = (max(self.core.axons, self.core.neurons) - 1).bit_length()
+        channel_bits = self.mesh.payload_bits - 3 - number_bits
+        return {"kind": 2, "channel": channel_bits, "number": number_bits, "host": 1}
+
+    @property
+    def flit_fields(self) -> dict[str, int]:
+        """Of a flit: the address of its tile, then the payload."""
+        return {"address": self.mesh.address_bits, **self.payload_fields}
+
+    @property
+    def input_bits(self) -> int:
+        """Width of the number of an input line [bit]."""
+        return max(1, (self.inputs - 1).bit_length())
+
+    @property
+    def host_tile(self) -> int:
+        """Tile number of the host's node in requests: behind the last tile."""
+        return self.mesh.tiles
+
+    def to_json(self) -> str:
+        """Inverse of :meth:`from_json`."""
+        return json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> FabricConfig:
+        """Read what :meth:`to_json` wrote."""
+        fields = json.loads(text)
+        core = HardwareConfig.from_json(json.dumps(fields.pop("core")))
+        return cls(**{**fields, "core": core, "size": tuple(fields["size"])})

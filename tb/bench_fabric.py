@@ -1,0 +1,110 @@
+"""Bench of the fabric: random networks over all tiles, every event and membrane of every layer.
+
+``LAMINA_CONFIG`` holds the :class:`FabricConfig`; ``LAMINA_PROGRAMS`` how many networks are run per
+stall probability (4 by default): graphs if the core has the feature ``sources``, else chains.
+"""
+
+from __future__ import annotations
+
+import os
+
+import cocotb
+import numpy as np
+
+from lamina.models.config import EventKind
+from lamina.models.fabric.config import FabricConfig
+from lamina.models.fabric.division import divide
+from lamina.models.fabric.mapping import Channel, FabricProgram, assemble
+from lamina.models.fabric.routes import order_routes
+from lamina.models.fabric.run import FabricTrace, run_fabric
+from lamina.models.fabric.tables import FabricBlock, fabric_image
+from lamina.models.network import run
+from lamina.tb.fabric_port import FabricPort, expected_events
+from lamina.tb.graphs import random_graph
+from lamina.tb.programs import random_program, random_spikes
+
+CONFIG = FabricConfig.from_json(os.environ["LAMINA_CONFIG"])
+PROGRAMS = int(os.environ.get("LAMINA_PROGRAMS", "4"))
+CORE, MESH = CONFIG.core, CONFIG.mesh
+SAMPLES = 3
+
+
+def draw(rng: np.random.Generator, *, loops: bool) -> tuple[FabricProgram, list[FabricBlock]]:
+    """A random network on most of the tiles that the fabric has room for, and its image.
+
+    With `loops` some channels are delayed, one of them from a tile to itself.
+    """
+    random = random_graph if CORE.has("sources") else random_program
+    while True:
+        program = random(rng, CORE)
+        parts = divide(program, MESH.tiles, CORE.lanes)
+        tiles = rng.permutation(MESH.tiles)[:len(parts)].tolist()
+        if program.axons > CONFIG.inputs or 2 * len(parts) <= MESH.tiles:
+            continue
+        try:
+            fabric = assemble(program, MESH, dict(zip(tiles, parts, strict=True)), CORE.lanes)
+            if loops and not any(channel == Channel(number, delayed=True)
+                                 for number, tile in fabric.tiles.items()
+                                 for channel in tile.channels):
+                continue
+            every = tuple(range(len(program.layers)))
+            routes = order_routes(MESH) if CONFIG.routing == "table" else None
+            return fabric, fabric_image(fabric, CONFIG, every, routes)
+        except ValueError:
+            continue
+
+
+def golden(fabric: FabricProgram, spikes: np.ndarray) -> FabricTrace:
+    """What all tiles compute, which is what one core does."""
+    found, whole = run_fabric(fabric, spikes, CORE.tiers), run(
+        fabric.program, spikes, CORE.tiers, trace=True, plain=True)
+    for mine, other in zip(found.spikes, whole.layer_spikes, strict=True):
+        np.testing.assert_array_equal(mine, other)
+    assert whole.wraps == 0
+    return found
+
+
+async def check_membranes(port: FabricPort, fabric: FabricProgram, trace: FabricTrace) -> None:
+    """Membranes of the last timestep of the last sample."""
+    for number, tile in fabric.tiles.items():
+        for part, found in zip(tile.parts, await port.membranes(number, tile.program), strict=True):
+            cut = slice(part.first, part.first + part.neurons)
+            np.testing.assert_array_equal(found, trace.membranes[part.layer][-1, -1, cut],
+                                          f"tile {number}, layer {part.layer}")
+
+
+async def agree(port: FabricPort, rng: np.random.Generator, stall: float, *, loops: bool) -> int:
+    """Run one network, samples on end, the last one read back; returns how many spikes it fired."""
+    fabric, image = draw(rng, loops=loops)
+    spikes = random_spikes(rng, fabric.program, SAMPLES)
+    trace, tiles = golden(fabric, spikes), list(fabric.tiles)
+    port.stall(0.0)
+    await port.load(image)
+    port.stall(stall)
+    port.output.taken.clear()
+    for sample in spikes[:-1]:
+        port.send_sample(sample, rng)
+        port.send([], EventKind.CLEAR)
+    port.send_sample(spikes[-1], rng)
+    expected = {tile: [] for tile in tiles}
+    for sample in range(SAMPLES):
+        for tile, events in expected_events(fabric, trace, CORE.lanes, sample).items():
+            expected[tile] += events
+    got = await port.told(tiles, EventKind.TICK, SAMPLES * fabric.program.timesteps)
+    assert got == {tile: events[:-1] for tile, events in expected.items()}
+    await check_membranes(port, fabric, trace)
+    port.send([], EventKind.CLEAR)
+    assert await port.told(tiles, EventKind.CLEAR, SAMPLES) == expected
+    return sum(int(layer.sum()) for layer in trace.spikes)
+
+
+@cocotb.test(timeout_time=200, timeout_unit="ms")
+@cocotb.parametrize(stall=[0.0, 0.5])
+async def random_networks_agree(dut, stall):
+    """Networks divided over all tiles, with random stalls on all streams."""
+    rng = np.random.default_rng([cocotb.RANDOM_SEED, int(10 * stall)])
+    port = FabricPort(dut, CONFIG, seed=cocotb.RANDOM_SEED)
+    await port.start()
+    fired = [await agree(port, rng, stall, loops=CORE.has("sources") and number % 2 == 0)
+             for number in range(PROGRAMS)]
+    assert sum(fired) > 50

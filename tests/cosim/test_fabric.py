@@ -1,0 +1,59 @@
+"""Meshes of tiles against the golden fabric, which is the network on one core; and mutants."""
+
+import pytest
+
+from lamina.models.config import HardwareConfig
+from lamina.models.fabric.config import FabricConfig
+from lamina.rtl.fabric import fabric, host, tile
+from lamina.tb.runner import run_bench
+
+CHAIN = HardwareConfig(lanes=4, tiers=(4, 4), weight_words=1024, axons=64, groups=16, layers=4,
+                       state_bits=12, acc_bits=18)
+GRAPH = HardwareConfig(
+    lanes=4, tiers=(4, 4), weight_words=2048, axons=128, groups=32, layers=32, mask_rows=128,
+    state_bits=12, acc_bits=20, features=("currents", "refractory", "sources"))
+ROOM = {"inputs": 128, "channels": 8, "targets": 8, "ranges": 32, "host_ranges": 64}
+CONFIGS = {
+    "one": FabricConfig(core=CHAIN, size=(1,), **ROOM),
+    "line": FabricConfig(core=CHAIN, size=(4,), fifo_depth=2, **ROOM),
+    "plane": FabricConfig(core=GRAPH, size=(2, 2), **ROOM),
+    "table": FabricConfig(core=CHAIN, size=(2, 2), routing="table", **ROOM),
+    "solid": FabricConfig(core=GRAPH, size=(2, 2, 2), **ROOM),
+}
+MUTANTS = {
+    "nothing comes back to the tile": (tile, "own.eq((flit.address == self.here) & ~flit.host)",
+                                       "own.eq(0)"),
+    "slots are never answered": (tile, "inbox.freed_stb.eq(core.freed_stb)",
+                                 "inbox.freed_stb.eq(0)"),
+    "credits do not count": (tile, "outbox.credit_stb.eq(inbox.credit_stb)",
+                             "outbox.credit_stb.eq(0)"),
+    "the host's flits go round the mesh": (host, "self._config.mesh.address(0)", "-1"),
+    "credits are events for the host": (host, "flits.valid & ~credit)", "flits.valid)"),
+    "all tiles are tile 0": (fabric, "Const(config.mesh.address(number),", "Const(0,"),
+}
+
+
+def bench(config, verilog, build_dir, **environment):
+    source = verilog(fabric.Fabric(config), "lamina_fabric")
+    run_bench("lamina.tb.bench_fabric", "lamina_fabric", [source], build_dir,
+              environment={"LAMINA_CONFIG": config.to_json(), **environment})
+
+
+@pytest.mark.parametrize("name", ["plane", *(
+    pytest.param(name, marks=pytest.mark.long) for name in CONFIGS if name != "plane")])
+def test_fabric(name, verilog, build_dir):
+    bench(CONFIGS[name], verilog, build_dir)
+
+
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=pytest.mark.long) for name in MUTANTS])
+def test_mutants_die(name, verilog, build_dir, mutant, killed, monkeypatch):
+    module, old, new = MUTANTS[name]
+    changed = mutant(module, old, new)
+    if module is fabric:
+        monkeypatch.setattr(fabric, "Fabric", changed.Fabric)
+    else:
+        block = {tile: "Tile", host: "HostNode"}[module]
+        monkeypatch.setattr(fabric, block, getattr(changed, block))
+    with killed:
+        bench(CONFIGS["plane"], verilog, build_dir)

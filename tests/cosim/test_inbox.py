@@ -1,0 +1,41 @@
+"""The generated inbox against the golden one, and mutants of it."""
+
+import pytest
+
+from lamina.models.config import HardwareConfig
+from lamina.models.fabric.config import FabricConfig
+from lamina.rtl.fabric import inbox
+from lamina.tb.runner import run_bench
+
+CONFIG = FabricConfig(core=HardwareConfig(lanes=4, axons=64, groups=8), size=(3, 2), channels=5)
+MUTANTS = {
+    "all spikes are of the open slot": (
+        "event.next.eq((mine & Cat(level.any() for level in ahead)).any())", "event.next.eq(0)"),
+    "closes with the first channel": ("| ~used).all())", "& used).any())"),
+    "delayed channels alone close": ("(used & ~delayed).any()", "used.any()"),
+    "unused channels are waited for": ("| ~used).all())", ").all())"),
+    "a delayed CLEAR is a CLEAR": ("& ~(mine & delayed).any()", "& 1"),
+    "no initial token": ("level.eq(self.data[1])", "level.eq(0)"),
+    "marks stay": ("clears.eq(clears[1])", "clears.eq(clears)"),
+    "flits are lost while a slot closes": ("~closing & (~spike", "(~spike"),
+    "one CREDIT is owed at most": ("level.eq(level + (self.freed_stb & used[index])",
+                                   "level.eq((level | (self.freed_stb & used[index]))"),
+    "credits go to the tile": ("(chosen & hosted).any()", "0"),
+}
+QUICK = "all spikes are of the open slot"
+
+
+def bench(module, verilog, build_dir):
+    run_bench("lamina.tb.bench_inbox", "inbox", [verilog(module.Inbox(CONFIG), "inbox")], build_dir,
+              environment={"LAMINA_CONFIG": CONFIG.to_json()})
+
+
+def test_inbox(verilog, build_dir):
+    bench(inbox, verilog, build_dir)
+
+
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=[pytest.mark.long] * (name != QUICK)) for name in MUTANTS])
+def test_mutants_die(name, verilog, build_dir, mutant, killed):
+    with killed:
+        bench(mutant(inbox, *MUTANTS[name]), verilog, build_dir)

@@ -1,0 +1,82 @@
+"""Tables of tiles and host, and what does not fit into them."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from lamina.models.config import HardwareConfig
+from lamina.models.fabric.config import ChannelField, FabricConfig, RangeField, TileSpace
+from lamina.models.fabric.division import divide
+from lamina.models.fabric.mapping import HOST, assemble
+from lamina.models.fabric.tables import fabric_image, nodes_of
+from lamina.tb.programs import random_program
+
+CORE = HardwareConfig(lanes=4, tiers=(4, 4), weight_words=4096, axons=128, groups=16, layers=4,
+                      state_bits=12, acc_bits=18)
+CONFIG = FabricConfig(core=CORE, size=(2, 2), inputs=128, channels=8, targets=8, ranges=32,
+                      host_ranges=64)
+
+
+def split(seed: int = 3):
+    """A chain on all four tiles."""
+    rng = np.random.default_rng(seed)
+    for _ in range(200):
+        program = random_program(rng, CORE)
+        parts = divide(program, 4, 4)
+        if len(parts) == 4:
+            return assemble(program, CONFIG.mesh, dict(enumerate(parts)), 4)
+    raise AssertionError("no chain of 200 takes four tiles")
+
+
+def test_every_channel_knows_its_place_at_its_source():
+    fabric = split()
+    nodes = nodes_of(fabric, CONFIG)
+    for number, tile in fabric.tiles.items():
+        for index, (wanted, channel) in enumerate(zip(tile.channels, nodes[number].channels,
+                                                      strict=True)):
+            link = fabric.links[wanted.source][channel.credit]
+            assert (link.target, link.channel) == (number, index)
+            assert channel.host is (wanted.source == HOST)
+
+
+def test_one_range_closes_for_each_target():
+    fabric = split()
+    for number, node in nodes_of(fabric, CONFIG).items():
+        closing = [entry for entry in node.ranges if entry.closes and not entry.host]
+        assert len(closing) == len(fabric.links.get(number, ())) == len(node.credits)
+
+
+def test_the_image_switches_off_what_is_not_used():
+    fabric = split()
+    image = fabric_image(fabric, CONFIG)
+    flags = {(tile, address // 4): int(words[ChannelField.FLAGS])
+             for tile, space, address, words in image if space == TileSpace.CHANNELS}
+    assert len(flags) == 4 * CONFIG.channels
+    for (tile, channel), word in flags.items():
+        assert word & 1 == (channel < len(fabric.tiles[tile].channels))
+    ends = [int(words[RangeField.FLAGS]) >> 2 & 1
+            for _, space, _, words in image if space == TileSpace.RANGES]
+    assert sum(ends) == CONFIG.mesh.tiles + 1
+
+
+@pytest.mark.parametrize(("room", "named"), [
+    ({"channels": 1}, r"tile \d needs \d channels, has 1"),
+    ({"targets": 1}, r"tile \d needs \d targets, has 1"),
+    ({"host_ranges": 2}, r"the host needs \d+ ranges, has 2"),
+])
+def test_a_table_that_is_too_small_is_named(room, named):
+    with pytest.raises(ValueError, match=named):
+        for seed in range(40):
+            nodes_of(split(seed), dataclasses.replace(CONFIG, **room))
+
+
+@pytest.mark.parametrize("room", [{"inputs": 0}, {"channels": 65}, {"ranges": 1}])
+def test_rooms_out_of_range_are_refused(room):
+    with pytest.raises(ValueError, match=next(iter(room))):
+        dataclasses.replace(CONFIG, **room)
+
+
+def test_a_configuration_survives_its_file():
+    assert FabricConfig.from_json(CONFIG.to_json()) == CONFIG
+    assert CONFIG.core.has("ahead")
