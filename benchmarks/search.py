@@ -141,14 +141,19 @@ def compared(options: argparse.Namespace) -> dict:
         theirs = plain(setup, space, options.out, nominal=nominal, wanted=ours[-1],
                        budget=options.factor * options.budget, seed=seed)
         seeds.append({"seed": seed, "search": ours, "nsga2": theirs,
-                      "needed": needed(theirs, ours[-1])})
+                      "needed": [needed(theirs, volume) for volume in ours]})
     return {"budget": options.budget, "factor": options.factor, "configurations": space.size,
             "population": POPULATION, "samples": len(setup.spikes), "chips": setup.chips,
             "seeds": seeds}
 
 
+def _shown(budget: int) -> list[int]:
+    """Evaluations of ours that are printed."""
+    return sorted({*range(20, budget, 10), budget})
+
+
 def main() -> None:
-    """Print a line per seed."""
+    """Print what NSGA-II needs for the hypervolume that the search has after so many."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("net", type=pathlib.Path)
     parser.add_argument("data", help="data set, e.g. digits")
@@ -164,12 +169,12 @@ def main() -> None:
         partial.write_text(json.dumps(result, indent=1, sort_keys=True) + "\n")
     with replaced_file(options.out / "search.png") as partial:
         draw(result, partial)
+    print("seed  " + "".join(f"{count:>12}" for count in _shown(options.budget)))
     for each in result["seeds"]:
-        count = each["needed"]
-        print(f"seed {each['seed']}: hypervolume {each['search'][-1]:.5f} after "
-              f"{len(each['search'])} evaluations; NSGA-II "
-              + (f"after {count}, {count / len(each['search']):.1f} times as many" if count else
-                 f"{each['nsga2'][-1]:.5f} after {len(each['nsga2'])}"))
+        counts = ((count, each["needed"][count - 1]) for count in _shown(options.budget))
+        print(f"{each['seed']:<6}" + "".join(
+            f"{found} ({found / count:.1f}x)".rjust(12) if found else
+            f"> {len(each['nsga2'])}".rjust(12) for count, found in counts))
     print(options.out / "search.json")
 
 

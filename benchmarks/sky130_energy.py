@@ -29,7 +29,7 @@ __all__ = ["main"]
 
 NETS = {8: "m256_8.nir", 4: "m256_4.nir", 2: "m256_t.nir"}
 TIERS = {8: (2, 2, 2, 2), 4: (2, 2), 2: (2,)}
-CONFIGURATIONS = {f"{lanes}x{bits}": (lanes, bits) for lanes in (16, 32, 64) for bits in NETS}
+CONFIGURATIONS = {f"{lanes}x{bits}": (lanes, bits) for lanes in (16, 32, 64, 128) for bits in NETS}
 """Lanes and bits of a weight by name, e.g. ``16x8``."""
 AXONS, LAYERS, STATE_BITS, ACC_BITS = 1024, 4, 16, 18
 _LINES = 512

@@ -4,7 +4,7 @@
 >>> from lamina.flows import steps
 >>> options = steps.Options(net=pathlib.Path("examples/digits.nir"), data="digits")
 >>> steps.compile_network(options).result["quantisation"]["integer_accuracy"]
-0.9777282850779511
+0.9643652561247216
 >>> steps.verify(options).mismatches
 0
 """

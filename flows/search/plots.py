@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
+from lamina.flows.report.published import TECHNIQUES
+
 __all__ = ["draw_front"]
 
-_PUBLISHED = ((0.587, 97.11, "case 2"), (0.3475, 94.57, "case 3"), (0.671, 90.30, "case 4"),
-              (0.443, 86.38, "case 5"))
-"""Energy over that of case 1, accuracy [%] of 784-256-256-10 (Dang 2025)."""
-_PUBLISHED_NEURONS = [256, 256, 10]
+_SOURCE, _NEURONS = "Dang 2025", [256, 256, 10]
 
 
 def draw_front(result: dict, stream: BinaryIO) -> None:
@@ -36,10 +35,11 @@ def draw_front(result: dict, stream: BinaryIO) -> None:
     for each in front:
         axes.annotate(each["name"], (each["energy"], 100 * each["accuracy"]),
                       textcoords="offset points", xytext=(4, -11), fontsize=8)
-    for energy, accuracy, label in _PUBLISHED if result["neurons"] == _PUBLISHED_NEURONS else ():
-        axes.plot(energy, accuracy, "x", color="C3")
-        axes.annotate(f"published {label}", (energy, accuracy), textcoords="offset points",
-                      xytext=(5, 3), fontsize=8, color="C3")
+    cases = [each for each in TECHNIQUES if each.source == _SOURCE]
+    for number, each in enumerate(cases[1:] if result["neurons"] == _NEURONS else (), start=2):
+        axes.plot(each.relative, each.accuracy, "x", color="C3")
+        axes.annotate(f"{_SOURCE}, case {number}", (each.relative, each.accuracy),
+                      textcoords="offset points", xytext=(5, 3), fontsize=8, color="C3")
     low = min([100 * each["accuracy"] for each in front] + [94.0]) - 1
     axes.set(xlabel="energy per inference / exact, nominal", ylabel="accuracy on validation [%]",
              ylim=(low, 100), title=f"calibration {result['calibration']['name']}")
