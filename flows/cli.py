@@ -46,6 +46,9 @@ _EXTRA = {"compile": ("export_nir",), "run": ("trace",), "quantise": ("explore",
           "undervolt": ("chips", "volts")}
 
 
+_ON_MESH = ("compile", "verify")
+
+
 class _Parser(argparse.ArgumentParser):
     """Argument parser whose errors are one line and exit status 2."""
 
@@ -108,9 +111,9 @@ def _run(arguments: argparse.Namespace) -> int:
         return _adders(arguments)
     if arguments.scheduler is not None:
         raise UserError("--scheduler is not supported yet: all work runs on this machine")
-    if arguments.mesh not in (None, "1x1x1"):
-        raise UserError(f"--mesh must be 1x1x1 (one core) until there is a fabric, "
-                        f"not {arguments.mesh}")
+    if arguments.mesh not in (None, "1x1x1") and arguments.command not in _ON_MESH:
+        raise UserError(f"--mesh {arguments.mesh}: {arguments.command} works on one core, a mesh "
+                        f"is for {', '.join(_ON_MESH)}")
     steps = importlib.import_module("lamina.flows.steps")
     fields = {field.name for field in dataclasses.fields(steps.Options)}
     given = {name: value for name, value in vars(arguments).items()
@@ -314,7 +317,8 @@ def _add_options(command: argparse.ArgumentParser) -> None:
     add("--samples", type=_positive(int, "integer"), metavar="N",
         help="samples (default 20, of undervolt 1000)")
     add("--seed", type=_seed, metavar="N", help="of encoder, random data and placement")
-    add("--mesh", metavar="XxYxZ", help="1x1x1")
+    add("--mesh", metavar="XxYxZ", help="tiles, e.g. 2x2x2, or auto (verify; default 1x1x1: "
+        "one core)")
     add("--workers", type=_positive(int, "integer"), metavar="N", help="parallel simulations")
     add("--scheduler", metavar="ADDRESS", help="a Dask scheduler (explore only)")
     add("--waves", action="store_true", default=None, help="keep waveforms of the simulation")

@@ -21,6 +21,8 @@ DEVICES = {
     "ecp5": ("12k", "25k", "45k", "85k", "um-25k", "um-45k", "um-85k"),
 }
 _BUILT_IN = ("icebreaker", "ulx3s")
+_LARGEST = {"weight_words": 65536, "axons": 16384, "groups": 1024, "mask_rows": 16384,
+            "layers": 256, "decay_bits": 16, "state_bits": 24, "acc_bits": 32}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,6 +84,17 @@ class Target:
     def fitted(self, program: Program) -> Target:
         """This board with the core that `program` needs."""
         return dataclasses.replace(self, config=grown(program, self.config, self.most))
+
+    @property
+    def boundless(self) -> Target:
+        """This board as if its core could have any size: a mesh divides what does not fit one."""
+        groups = min(_LARGEST["groups"], _LARGEST["axons"] // self.config.lanes)
+        return dataclasses.replace(self, config=self.tile, most={**_LARGEST, "groups": groups})
+
+    @property
+    def tile(self) -> HardwareConfig:
+        """Core of a tile before it grows; its memories are inferred."""
+        return dataclasses.replace(self.config, bank="inferred")
 
     def board(self, config: HardwareConfig) -> BoardConfig:
         """Top of this board around a core of `config`."""

@@ -8,6 +8,7 @@ import zipfile
 
 from lamina.flows.designs import TARGETS, Target, load_target
 from lamina.flows.errors import UserError
+from lamina.flows.fabric.mapper import AUTO, ONE_CORE, parse_mesh
 from lamina.flows.frontend.compile import Compiled, CompileOptions, check_fit, compile_network
 from lamina.flows.frontend.data import Binning, Dataset, load_data, random_data
 from lamina.flows.search.energy import CALIBRATIONS, Calibration
@@ -28,7 +29,7 @@ _COMPILE_ONLY = ("weight_bits", "dt", "reset", "integrator", "refractory", "cut"
                  "encoder", "tier_modes", "tier_fill", "adders", "compensate")
 _READING = ("counts", "max_count", "bin", "bins", "sensor", "crop", "downsample", "polarity",
             "drop_invalid")
-_KEPT = ("target", "data", *_READING, "samples", "seed", "chip", "calibration")
+_KEPT = ("target", "data", *_READING, "samples", "seed", "chip", "calibration", "mesh")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,6 +58,8 @@ class Options:
         Whose cells fail in undervolted tiers; 0 where it is not given.
     calibration : str
         Of energies: key of :data:`lamina.flows.search.energy.CALIBRATIONS`.
+    mesh : str
+        Tiles along x, y, z, e.g. ``2x2``, or ``auto``; ``1x1x1`` is one core without a mesh.
     workers : int
         Simulations at a time.
     waves, native_tools : bool
@@ -94,6 +97,7 @@ class Options:
     seed: int | None = None
     chip: int | None = None
     calibration: str | None = None
+    mesh: str | None = None
     workers: int = 2
     waves: bool = False
     native_tools: bool = False
@@ -106,6 +110,8 @@ class Options:
         if self.calibration not in (None, *CALIBRATIONS):
             raise UserError(f"--calibration must be one of {', '.join(CALIBRATIONS)}, "
                             f"not {self.calibration!r}")
+        if self.mesh not in (None, AUTO):
+            parse_mesh(self.mesh)
 
     @property
     def reader(self) -> dict:
@@ -166,6 +172,11 @@ class Job:
     def name(self) -> str:
         """Of the network, for file names."""
         return (self.source or self.options.net.resolve()).stem
+
+    @property
+    def on_mesh(self) -> bool:
+        """Whether the network is divided over tiles."""
+        return self.options.mesh not in (None, ONE_CORE)
 
     @property
     def settings(self) -> dict:
@@ -271,11 +282,18 @@ def compile_for(job: Job, config: HardwareConfig | None) -> Compiled:
     given = {name: getattr(job.options, name) for name in (*_COMPILE_ONLY, "data", "seed")
              if getattr(job.options, name) is not None}
     options = CompileOptions(**given, **job.options.reading, random_samples=job.samples)
-    return compile_network(job.source, options, config, _sizes(), job.target.most)
+    target = job.target.boundless if job.on_mesh else job.target
+    config = target.config if job.on_mesh and config is not None else config
+    return compile_network(job.source, options, config, _sizes(), target.most)
 
 
 def require_fit(program: Program, job: Job) -> None:
-    """Refuse a program that the target of `job` cannot run, naming the smallest that can."""
+    """Refuse a program that the target of `job` cannot run, naming the smallest that can.
+
+    A mesh refuses what does not fit its tiles when the network is mapped.
+    """
+    if job.on_mesh:
+        return
     check_fit(program, job.target.fitted(program).config, _sizes())
 
 

@@ -30,6 +30,17 @@ from lamina.flows.check import Verdict, check_network
 from lamina.flows.errors import UserError
 from lamina.flows.evaluate import evaluate
 from lamina.flows.execute import execute, simulating
+from lamina.flows.fabric.mapper import (
+    AUTO,
+    Activity,
+    Mapped,
+    map_network,
+    map_smallest,
+    parse_mesh,
+    tile_core,
+)
+from lamina.flows.fabric.plots import draw_mesh
+from lamina.flows.fabric.verify import verify_fabric
 from lamina.flows.frontend.data import Dataset
 from lamina.flows.frontend.nir.writer import write_quantised
 from lamina.flows.job import Job, Options, compile_for, load_program, require_fit, resolve
@@ -41,6 +52,7 @@ from lamina.flows.study.modes import at_nominal, is_nominal
 from lamina.flows.study.plots import write_picture
 from lamina.flows.workspace import replaced_file, replaced_folder, workspace
 from lamina.models.adders.spec import AdderSpec
+from lamina.models.fabric.config import MeshConfig
 from lamina.models.network import run as run_golden
 from lamina.models.program import Program
 
@@ -155,7 +167,8 @@ def verify(options: Options) -> Summary:
     job = resolve(options)
     with workspace(job.out, job.settings):
         program = _program(job)
-        result = _verify(job.fitted(program), program)
+        result = _verify_mesh(job, program) if job.on_mesh else _verify(job.fitted(program),
+                                                                        program)
     return Summary(result=result, path=job.out / "verify", mismatches=result["mismatches"])
 
 
@@ -365,6 +378,42 @@ def _verify(job: Job, program: Program) -> dict:
     with replaced_file(folder / "verify.json") as partial:
         _write_json(partial, {"key": _verify_key(job, program), **result})
     return result
+
+
+def _verify_mesh(job: Job, program: Program) -> dict:
+    """Divide the network over tiles, compare, and draw what they do."""
+    if job.options.on not in (None, "rtl") or job.options.waves:
+        raise UserError("--mesh: a fabric is simulated on the rtl, without waves")
+    if job.faults(program) is not None:
+        raise UserError(f"--mesh {job.options.mesh}: tiles keep their nominal voltages or are "
+                        f"gated; cells that fail are simulated on one core")
+    data, folder, target = job.data(program), job.out / "verify", job.target
+    samples = min(job.samples, len(data))
+    spikes = data.encoded(program, 0, samples)
+    with progress.step("placing neurons on tiles"):
+        mapped = _mapped(job, program, spikes)
+    core = tile_core(mapped, target.tile, target.most)
+    labels = None if data.labels is None else data.labels[:samples]
+    folder.mkdir(exist_ok=True)
+    size = "x".join(map(str, mapped.fabric.mesh.size))
+    with simulating(), progress.step(f"simulating {samples} samples on {size} tiles") as bar:
+        result = verify_fabric(mapped, core, spikes, labels, folder, workers=job.options.workers,
+                               progress=bar, notice=progress.say)
+    with replaced_file(folder / "verify.json") as partial:
+        _write_json(partial, {"key": {"program": _digest(job.out / "program"), "mesh": size,
+                                      "config": core.fingerprint}, **result})
+    with replaced_file(folder / "mesh.png") as partial, partial.open("wb") as stream:
+        draw_mesh(result["mesh"], stream)
+    return result
+
+
+def _mapped(job: Job, program: Program, spikes: np.ndarray) -> Mapped:
+    target, seed = job.target, job.options.seed or 0
+    activity = Activity.measured(program, spikes, target.config.tiers)
+    if job.options.mesh == AUTO:
+        return map_smallest(program, target.tile, target.most, activity, seed=seed)
+    mesh = MeshConfig(size=parse_mesh(job.options.mesh))
+    return map_network(program, mesh, target.tile, activity, target.most, seed=seed)
 
 
 def _verify_key(job: Job, program: Program) -> dict:

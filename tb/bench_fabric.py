@@ -98,7 +98,7 @@ async def agree(port: FabricPort, rng: np.random.Generator, stall: float, *, loo
     return sum(int(layer.sum()) for layer in trace.spikes)
 
 
-@cocotb.test(timeout_time=200, timeout_unit="ms")
+@cocotb.test(timeout_time=2, timeout_unit="ms")
 @cocotb.parametrize(stall=[0.0, 0.5])
 async def random_networks_agree(dut, stall):
     """Networks divided over all tiles, with random stalls on all streams."""

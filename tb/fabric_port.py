@@ -7,8 +7,9 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.handle import SimHandleBase
 from cocotb.triggers import FallingEdge
+from cocotb.utils import get_sim_time
 
-from lamina.models.config import EventKind, Space, StateRegion
+from lamina.models.config import COUNTERS, EventKind, Register, Space, StateRegion
 from lamina.models.fabric.config import FabricConfig
 from lamina.models.fabric.mapping import FabricProgram
 from lamina.models.fabric.run import FabricTrace
@@ -36,6 +37,16 @@ def expected_events(fabric: FabricProgram, trace: FabricTrace, lanes: int, sampl
             events.append((int(EventKind.TICK), 0))
         found[number] = [*events, (int(EventKind.CLEAR), 0)]
     return found
+
+
+def _frames(events: list[tuple[int, int]], steps: int, neurons: int) -> np.ndarray:
+    """Spikes of a core, uint8 (steps, neurons), from its events; what is behind them is left."""
+    found, step = np.zeros((steps + 1, neurons), dtype=np.uint8), 0
+    for kind, neuron in events:
+        if kind == EventKind.SPIKE:
+            found[step, neuron] = 1
+        step = min(steps, step + int(kind == EventKind.TICK))
+    return found[:steps]
 
 
 class FabricPort:
@@ -119,6 +130,56 @@ class FabricPort:
             await FallingEdge(self.dut.clk)
         return {tile: [(event["kind"], event["neuron"]) for event in taken
                        if event["tile"] == tile] for tile in {event["tile"] for event in taken}}
+
+    async def run_sample(self, fabric: FabricProgram, sample: np.ndarray
+                         ) -> tuple[list[np.ndarray], list[np.ndarray], int]:
+        """Run one sample and its CLEAR, every layer reporting.
+
+        Parameters
+        ----------
+        fabric : FabricProgram
+            That is loaded.
+        sample : uint8 array (T, axons)
+
+        Returns
+        -------
+        spikes : list of uint8 arrays (T, neurons)
+            By layer.
+        membranes : list of int64 arrays (neurons,)
+            Behind the last timestep.
+        cycles : int
+            From the first event to the last answer, CLEAR included, reading left out.
+        """
+        self.output.taken.clear()
+        tiles, steps = list(fabric.tiles), len(sample)
+        start = get_sim_time("ns")
+        for step in sample:
+            self.send(np.flatnonzero(step).tolist())
+        told = await self.told(tiles, EventKind.TICK, steps)
+        elapsed = get_sim_time("ns") - start
+        layers = fabric.program.layers
+        spikes = [np.zeros((steps, layer.neurons), dtype=np.uint8) for layer in layers]
+        membranes = [np.zeros(layer.neurons, dtype=np.int64) for layer in layers]
+        for number, tile in fabric.tiles.items():
+            fired = _frames(told[number], steps, self.config.core.neurons)
+            found = await self.membranes(number, tile.program)
+            placed = place(tile.program, self.config.core.lanes).layers
+            for part, layer, levels in zip(tile.parts, placed, found, strict=True):
+                cut = slice(part.first, part.first + part.neurons)
+                spikes[part.layer][:, cut] = fired[:, layer.units]
+                membranes[part.layer][cut] = levels
+        start = get_sim_time("ns")
+        self.send([], EventKind.CLEAR)
+        await self.told(tiles, EventKind.CLEAR, 1)
+        return spikes, membranes, round((elapsed + get_sim_time("ns") - start) / PERIOD_NS)
+
+    async def counters(self, tile: int) -> dict[str, int]:
+        """Counters of a tile's core by name; ``accesses_k`` for tier k."""
+        tiers = len(self.config.core.tiers)
+        names = [*COUNTERS, *(f"accesses_{tier}" for tier in range(tiers))]
+        words = await self.read(tile, Space.REGISTERS, Register.COUNTERS, 2 * len(names))
+        return {name: low | high << 16
+                for name, low, high in zip(names, words[::2], words[1::2], strict=True)}
 
     async def membranes(self, tile: int, program) -> list[np.ndarray]:
         """Membranes [LSB] of every layer of a tile's program."""

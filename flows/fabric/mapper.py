@@ -12,16 +12,21 @@ from lamina.models.config import HardwareConfig
 from lamina.models.fabric.config import MeshConfig
 from lamina.models.fabric.division import divide
 from lamina.models.fabric.mapping import HOST, FabricProgram, Part, assemble
-from lamina.models.fabric.routes import hops, order_routes
+from lamina.models.fabric.routes import hops, link_loads, order_routes
 from lamina.models.network import run
-from lamina.models.placement import misfits
+from lamina.models.placement import grown, misfits
 from lamina.models.program import Program
 from lamina.models.source import INPUT
 
-__all__ = ["Activity", "Mapped", "map_network", "parse_mesh"]
+__all__ = ["AUTO", "ONE_CORE", "Activity", "Mapped", "map_network", "map_smallest", "parse_mesh",
+           "tile_core"]
+
+AUTO, ONE_CORE = "auto", "1x1x1"
+"""Meshes by name: the smallest that holds the network; none."""
 
 HOST_TILE = 0
 """Tile that shares its router with the host."""
+_SIZES = ((1,), (2,), (2, 2), (4, 2), (4, 4), (8, 4), (8, 8))
 _STARTS = 8
 """Random places from which the search for short ways begins."""
 
@@ -73,6 +78,18 @@ class Mapped:
     hops: np.ndarray
 
     @property
+    def link_flits(self) -> dict[tuple[int, int], float]:
+        """Flits per timestep over each link, by the tile that it leaves and the port there.
+
+        The host's go into and come out of the router of tile 0.
+        """
+        mesh, traffic = self.fabric.mesh, self.traffic[:-1, :-1].copy()
+        traffic[HOST_TILE] += self.traffic[-1, :-1]
+        traffic[:, HOST_TILE] += self.traffic[:-1, -1]
+        np.fill_diagonal(traffic, 0)
+        return link_loads(mesh, order_routes(mesh), traffic)
+
+    @property
     def flit_hops(self) -> float:
         """Links crossed by all flits of a timestep."""
         return float((self.traffic * self.hops).sum())
@@ -87,12 +104,47 @@ def parse_mesh(text: str) -> tuple[int, ...]:
         If the text is no mesh.
     """
     if not re.fullmatch(r"[1-9]\d*(x[1-9]\d*){0,2}", text):
-        raise UserError(f"--mesh must be like 4, 4x2 or 2x2x2, not {text!r}")
-    return tuple(map(int, text.split("x")))
+        raise UserError(f"--mesh must be like 4, 4x2 or 2x2x2, or auto, not {text!r}")
+    size = tuple(map(int, text.split("x")))
+    try:
+        MeshConfig(size=size)
+    except ValueError as error:
+        raise UserError(f"--mesh {text}: {error}") from error
+    return size
+
+
+def tile_core(mapped: Mapped, config: HardwareConfig, most: dict[str, int]) -> HardwareConfig:
+    """`config`, grown as far as the programs of all tiles need: every tile has the same core."""
+    for tile in mapped.fabric.tiles.values():
+        config = grown(tile.program, config, most)
+    return config
+
+
+def map_smallest(program: Program, config: HardwareConfig, most: dict[str, int],
+                 activity: Activity, *, seed: int = 0) -> Mapped:
+    """Map `program` to the smallest of the usual meshes, up to 8x8, whose tiles hold it.
+
+    Parameters
+    ----------
+    program, config, most, activity, seed
+        See :func:`map_network`.
+
+    Raises
+    ------
+    UserError
+        If none does, naming what is short on the largest.
+    """
+    for size in _SIZES:
+        try:
+            return map_network(program, MeshConfig(size=size), config, activity, most, seed=seed)
+        except UserError:
+            if size == _SIZES[-1]:
+                raise
+    raise AssertionError("there is a largest mesh")
 
 
 def map_network(program: Program, mesh: MeshConfig, config: HardwareConfig, activity: Activity,
-                *, seed: int = 0) -> Mapped:
+                most: dict[str, int] | None = None, *, seed: int = 0) -> Mapped:
     """Divide `program` over the tiles of `mesh` and give every share its place.
 
     Loads are balanced by the spikes of `activity`; places are those with the least flits times
@@ -104,6 +156,8 @@ def map_network(program: Program, mesh: MeshConfig, config: HardwareConfig, acti
     mesh : MeshConfig
     config : HardwareConfig
         Of every core.
+    most : dict of str to int or None
+        How far it may grow: see :func:`lamina.models.placement.grown`.
     activity : Activity
     seed : int
 
@@ -114,7 +168,7 @@ def map_network(program: Program, mesh: MeshConfig, config: HardwareConfig, acti
     """
     shares = divide(program, mesh.tiles, config.lanes, activity.into(program))
     draft = assemble(program, mesh, dict(enumerate(shares)), config.lanes)
-    _check_fit(draft, config)
+    _check_fit(draft, config, most or {})
     distances = np.zeros((mesh.tiles + 1, mesh.tiles + 1), dtype=np.int64)
     distances[:-1, :-1] = hops(mesh, order_routes(mesh))
     distances[-1, :-1] = distances[:-1, -1] = distances[HOST_TILE, :-1]
@@ -124,9 +178,9 @@ def map_network(program: Program, mesh: MeshConfig, config: HardwareConfig, acti
     return Mapped(fabric, _traffic(fabric, activity), distances)
 
 
-def _check_fit(fabric: FabricProgram, config: HardwareConfig) -> None:
+def _check_fit(fabric: FabricProgram, config: HardwareConfig, most: dict[str, int]) -> None:
     for tile in fabric.tiles.values():
-        short = misfits(tile.program, config)
+        short = misfits(tile.program, grown(tile.program, config, most))
         if short:
             size = "x".join(map(str, fabric.mesh.size))
             raise UserError(f"--mesh {size} is too small: {_named(fabric.program, tile.parts)} "

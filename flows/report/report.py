@@ -82,7 +82,19 @@ def result_rows(result: dict) -> list[tuple[str, str]]:
     shown = {name: value for name, value in result.items() if name != "network"}
     if "quantisation" in shown:
         shown["quantisation"] = _without_layers(shown["quantisation"])
+    if "mesh" in shown:
+        shown["mesh"] = _mesh_summary(shown["mesh"])
     return _rows(shown)
+
+
+def _mesh_summary(mesh: dict) -> dict:
+    """Of a verified mesh what fits a table; the rest is in ``verify.json`` and ``mesh.png``."""
+    return {"size": "x".join(map(str, mesh["size"])), "tiles in use": len(mesh["tiles"]),
+            "busiest tile": max(each["busy"] for each in mesh["tiles"]),
+            "expected flits per timestep": mesh["flits"],
+            "expected hops per timestep": mesh["flit_hops"],
+            "flits on the busiest link": max([each["flits"] for each in mesh["links"]],
+                                             default=0.0)}
 
 
 def render_html(report: dict, program: Program, config: HardwareConfig | None, *, target: str,

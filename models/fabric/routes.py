@@ -14,7 +14,8 @@ import numpy as np
 from lamina.models.fabric.config import MeshConfig, Port
 from lamina.models.fabric.router import first_port
 
-__all__ = ["Faults", "cycle_of_channels", "hops", "order_routes", "routes_around"]
+__all__ = ["Faults", "cycle_of_channels", "hops", "link_loads", "order_routes",
+           "routes_around"]
 
 NOWHERE = -1
 Link = tuple[int, int]
@@ -166,6 +167,29 @@ def hops(config: MeshConfig, routes: np.ndarray) -> np.ndarray:
                     raise ValueError(f"the way from tile {source} to {target} ends nowhere")
                 here = after
     return count
+
+
+def link_loads(config: MeshConfig, routes: np.ndarray, traffic: np.ndarray
+               ) -> dict[Channel, float]:
+    """Flits over every link in each direction.
+
+    Parameters
+    ----------
+    config : MeshConfig
+    routes : int array (tiles, tiles)
+        That lead everywhere: see :func:`hops`.
+    traffic : float array (tiles, tiles)
+        Flits from row to column.
+    """
+    loads = {(tile, port): 0.0 for tile in range(config.tiles) for port in config.ports[1:]
+             if config.neighbour(tile, port) is not None}
+    for source, target in np.argwhere(traffic > 0).tolist():
+        here = source
+        while here != target:
+            port = Port(int(routes[here, target]))
+            loads[here, port] += float(traffic[source, target])
+            here = config.neighbour(here, port)
+    return loads
 
 
 def cycle_of_channels(config: MeshConfig, routes: np.ndarray) -> list[Channel]:

@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 
+from lamina.models.config import HardwareConfig
 from lamina.models.fabric.config import ChannelField, FabricConfig, RangeField, TileSpace
 from lamina.models.fabric.inbox import InboxChannel
 from lamina.models.fabric.mapping import HOST, FabricProgram, Link
@@ -13,7 +14,7 @@ from lamina.models.fabric.outbox import Range
 from lamina.models.image import memory_image
 from lamina.models.placement import place
 
-__all__ = ["FabricBlock", "Node", "fabric_image", "nodes_of"]
+__all__ = ["FabricBlock", "Node", "fabric_image", "nodes_of", "sized"]
 
 FabricBlock = tuple[int, int, int, np.ndarray]
 """Tile (of the host's node: the number of tiles), space, first address, uint16 words."""
@@ -69,6 +70,34 @@ def nodes_of(fabric: FabricProgram, config: FabricConfig,
             credits=tuple(1 if _channel(fabric, link).delayed else 2 for link in links))
         _check(number, found[number], config)
     return found
+
+
+def sized(fabric: FabricProgram, core: HardwareConfig) -> FabricConfig:
+    """The fabric whose tables have room for a network, each a power of two.
+
+    Parameters
+    ----------
+    fabric : FabricProgram
+    core : HardwareConfig
+        That holds the program of every tile.
+
+    Raises
+    ------
+    ValueError
+        If a table would be larger than tables can be.
+    """
+    mesh = fabric.mesh
+    room = {"channels": 64, "targets": 64, "ranges": 4096, "host_ranges": 4096}
+    largest = FabricConfig(core=core, size=mesh.size, fifo_depth=mesh.fifo_depth,
+                           routing=mesh.routing, inputs=fabric.program.axons, **room)
+    nodes = nodes_of(fabric, largest, tuple(range(len(fabric.program.layers))))
+    host = nodes.pop(HOST)
+    needs = {"channels": max(len(node.channels) for node in nodes.values()),
+             "targets": max(len(node.credits) for node in nodes.values()),
+             "ranges": max(len(node.ranges) for node in nodes.values()),
+             "host_ranges": len(host.ranges)}
+    return dataclasses.replace(largest, **{name: 1 << max(1, (need - 1).bit_length())
+                                           for name, need in needs.items()})
 
 
 def _channel(fabric: FabricProgram, link: Link):

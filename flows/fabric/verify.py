@@ -1,0 +1,157 @@
+"""Holds a simulated fabric to the golden model of the whole network, event for event."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from lamina.flows.backend.generate import convert
+from lamina.flows.backend.simulate import Simulation, all_reporting, simulator_name
+from lamina.flows.backend.verify import accuracy, mismatches
+from lamina.flows.fabric.mapper import Mapped
+from lamina.flows.progress import Reporter
+from lamina.models.config import HardwareConfig
+from lamina.models.fabric.config import FabricConfig, Port
+from lamina.models.fabric.tables import sized
+from lamina.models.network import run
+from lamina.models.program import Program
+from lamina.models.trace import Trace
+from lamina.rtl.fabric.fabric import Fabric
+
+__all__ = ["mesh_block", "verify_fabric"]
+
+_TOPLEVEL = "lamina_fabric"
+_SHOWN = 5
+
+
+def verify_fabric(mapped: Mapped, core: HardwareConfig, spikes: np.ndarray,
+                  labels: np.ndarray | None, out: pathlib.Path, *, workers: int = 2,
+                  progress: Reporter | None = None,
+                  notice: Callable[[str], None] | None = None) -> dict:
+    """Run `spikes` on the simulated fabric and compare with the network on one golden core.
+
+    Every layer reports. Compared are the spikes of every neuron in every timestep and all
+    membranes after the last one.
+
+    Parameters
+    ----------
+    mapped : Mapped
+        Fits a mesh of `core`.
+    core : HardwareConfig
+    spikes : uint8 array (N, T, axons)
+    labels : int array (N,) or None
+        For the accuracy of the hardware.
+    out : pathlib.Path
+        Existing folder; finished samples are kept in it, so that an interrupted run goes on.
+    workers, progress, notice
+        See :func:`lamina.flows.backend.simulate.run_rtl`.
+
+    Returns
+    -------
+    dict
+        As of :func:`lamina.flows.backend.verify.verify`; counters are sums over tiles, but for
+        ``cycles`` of all samples, and ``mesh`` is :func:`mesh_block`.
+
+    Raises
+    ------
+    UserError
+        If a tool is missing.
+    SimulationError
+        If the simulator does not build, or the fabric does not answer as it should.
+    """
+    start = time.perf_counter()
+    program, config = all_reporting(mapped.fabric.program), sized(mapped.fabric, core)
+    simulation = _simulation(config, out / "simulation", notice)
+    parts = {tile: [dataclasses.astuple(part) for part in found.parts]
+             for tile, found in mapped.fabric.tiles.items()}
+    chunks = simulation.chunks(program, spikes, {"fabric": config.to_json(), "parts": parts},
+                               workers=workers, progress=progress)
+    got, expected = _trace(program, spikes, chunks), run(program, spikes, core.tiers, trace=True)
+    wrong = mismatches(program, expected, got)
+    return {
+        **_figures(config, chunks, len(spikes)), "samples": len(spikes),
+        "timesteps": len(spikes) * spikes.shape[1],
+        "events_compared": sum(int(np.count_nonzero(ours | theirs)) for ours, theirs in
+                               zip(got.layer_spikes, expected.layer_spikes, strict=True)),
+        "membranes_compared": sum(layer.size for layer in expected.final_membranes),
+        "mismatches": len(wrong), "first_mismatches": wrong[:_SHOWN],
+        "accuracy": accuracy(program, got, labels), "waveform": None,
+        "mesh": mesh_block(mapped, chunks), "seconds": round(time.perf_counter() - start, 3),
+    }
+
+
+def _simulation(config: FabricConfig, folder: pathlib.Path,
+                notice: Callable[[str], None] | None) -> Simulation:
+    folder.mkdir(parents=True, exist_ok=True)
+    source = folder / f"{_TOPLEVEL}.v"
+    source.write_text(convert(Fabric(config), _TOPLEVEL, notice=notice))
+    simulation = Simulation(config=config.core, sources=[str(source.resolve())], defines={},
+                            build_dir=folder, toplevel=_TOPLEVEL,
+                            bench="lamina.tb.bench_fabric_job")
+    simulation.build()
+    return simulation
+
+
+def _trace(program: Program, spikes: np.ndarray, chunks: list[dict]) -> Trace:
+    layers = range(len(program.layers))
+    fired = tuple(np.concatenate([chunk[f"spikes{k}"] for chunk in chunks]) for k in layers)
+    counts = [spikes.sum(axis=(1, 2), dtype=np.int64),
+              *(layer.sum(axis=(1, 2), dtype=np.int64) for layer in fired)]
+    return Trace(spikes=fired[-1], spike_counts=np.array(counts), layer_spikes=fired,
+                 final_membranes=tuple(np.concatenate([chunk[f"membranes{k}"] for chunk in chunks])
+                                       for k in layers))
+
+
+def _counters(chunks: list[dict]) -> dict[int, dict[str, int]]:
+    """Of every tile, over all chunks."""
+    totals: dict[int, dict[str, int]] = {}
+    for chunk in chunks:
+        for tile, found in json.loads(str(chunk["counters"])).items():
+            kept = totals.setdefault(int(tile), dict.fromkeys(found, 0))
+            for name, value in found.items():
+                kept[name] += value
+    return dict(sorted(totals.items()))
+
+
+def _figures(config: FabricConfig, chunks: list[dict], samples: int) -> dict:
+    """Counters of all tiles, and what they say per sample."""
+    tiles = _counters(chunks)
+    cycles = int(sum(chunk["cycles"].sum() for chunk in chunks))
+    counters = {name: sum(found[name] for found in tiles.values())
+                for name in next(iter(tiles.values()))} | {"cycles": cycles}
+    slots = config.core.lanes * config.mesh.tiles * cycles
+    return {
+        "simulator": simulator_name(), "cycles_per_sample": round(cycles / samples, 1),
+        "sop_per_lane_cycle": round(counters["sops"] / slots, 4) if slots else 0.0,
+        "accesses_per_tier": [round(counters[f"accesses_{tier}"] / samples, 1)
+                              for tier in range(len(config.core.tiers))],
+        "counters": counters,
+    }
+
+
+def mesh_block(mapped: Mapped, chunks: list[dict]) -> dict:
+    """Size, what each tile holds and did, and the expected traffic.
+
+    Returns
+    -------
+    dict
+        ``size``; ``tiles``, a list of ``tile``, ``parts`` (layer, first neuron, neurons), ``busy``
+        (share of all cycles in which its core had work), ``sops``; expected per timestep:
+        ``flits``, ``flit_hops``, and ``links``, a list of ``tile``, ``port``, ``flits``.
+    """
+    cycles = int(sum(chunk["cycles"].sum() for chunk in chunks))
+    fabric, tiles = mapped.fabric, _counters(chunks)
+    described = [
+        {"tile": tile, "parts": [[fabric.program.layers[part.layer].name, part.first, part.neurons]
+                                 for part in fabric.tiles[tile].parts],
+         "busy": round(found["cycles"] / cycles, 4), "sops": found["sops"]}
+        for tile, found in tiles.items()]
+    return {"size": list(fabric.mesh.size), "tiles": described,
+            "flits": round(float(mapped.traffic.sum()), 2), "flit_hops": round(mapped.flit_hops, 2),
+            "links": [{"tile": tile, "port": Port(port).name.lower(), "flits": round(flits, 2)}
+                      for (tile, port), flits in sorted(mapped.link_flits.items())]}

@@ -1,0 +1,68 @@
+"""A network on a mesh is simulated and held to one golden core, by one command."""
+
+import json
+import pathlib
+
+import pytest
+
+from lamina.flows import cli
+from lamina.flows.fabric import verify
+
+NET = str(pathlib.Path(__file__).parents[3] / "examples" / "digits.nir")
+
+
+def run(out, *options):
+    return cli.main(["verify", NET, "--data", "digits", "--samples", "2", "--workers", "1",
+                     *options, "-o", str(out)])
+
+
+@pytest.fixture(scope="module")
+def verified(tmp_path_factory):
+    out = tmp_path_factory.mktemp("mesh") / "out"
+    assert run(out, "--mesh", "2") == 0
+    return out
+
+
+def test_a_mesh_computes_what_one_core_computes(verified):
+    found = json.loads((verified / "verify" / "verify.json").read_text())
+    assert found["mismatches"] == 0
+    assert found["events_compared"] > 100
+    assert found["membranes_compared"] == 2 * 42
+    assert found["mesh"]["size"] == [2]
+    assert [each["tile"] for each in found["mesh"]["tiles"]] == [0, 1]
+    assert all(0 < each["busy"] < 1 for each in found["mesh"]["tiles"])
+
+
+def test_its_picture_is_beside_it(verified):
+    assert (verified / "verify" / "mesh.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_mesh_that_computes_something_else_is_told(verified, capsys, monkeypatch):
+    """A golden model with another threshold: status 1, and where it began."""
+    plain = verify.run
+
+    def shifted(program, *arguments, **options):
+        trace = plain(program, *arguments, **options)
+        trace.layer_spikes[0][0, 3, 5] ^= 1
+        return trace
+
+    monkeypatch.setattr(verify, "run", shifted)
+    assert run(verified, "--mesh", "2") == 1
+    first = json.loads((verified / "verify" / "verify.json").read_text())["first_mismatches"]
+    assert [(each["sample"], each["timestep"], each["neuron"]) for each in first] == [(0, 3, 5)]
+
+
+@pytest.mark.parametrize(("options", "named"), [
+    (["--mesh", "2", "--on", "netlist"], "--mesh: a fabric is simulated on the rtl"),
+    (["--mesh", "2", "--tier-modes", "UV3@0.8"], "cells that fail are simulated on one core"),
+])
+def test_what_a_mesh_cannot_do_is_one_line(tmp_path, capsys, options, named):
+    assert run(tmp_path / "out", *options) == 2
+    assert named in capsys.readouterr().err
+
+
+@pytest.mark.long
+def test_the_smallest_mesh_is_found(tmp_path):
+    out = tmp_path / "out"
+    assert run(out, "--mesh", "auto") == 0
+    assert json.loads((out / "verify" / "verify.json").read_text())["mesh"]["size"] == [1]
