@@ -47,6 +47,7 @@ _EXTRA = {"compile": ("export_nir",), "run": ("trace",), "quantise": ("explore",
 
 
 _ON_MESH = ("compile", "verify")
+_ON_CLUSTER = ("flow", "verify")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -109,8 +110,9 @@ def _run(arguments: argparse.Namespace) -> int:
         return _explore(arguments)
     if arguments.command == "adders":
         return _adders(arguments)
-    if arguments.scheduler is not None:
-        raise UserError("--scheduler is not supported yet: all work runs on this machine")
+    if arguments.scheduler is not None and arguments.command not in _ON_CLUSTER:
+        raise UserError(f"--scheduler: {arguments.command} runs on this machine, a cluster is for "
+                        f"explore, {', '.join(_ON_CLUSTER)}")
     if arguments.mesh not in (None, "1x1x1") and arguments.command not in _ON_MESH:
         raise UserError(f"--mesh {arguments.mesh}: {arguments.command} works on one core, a mesh "
                         f"is for {', '.join(_ON_MESH)}")
@@ -320,7 +322,8 @@ def _add_options(command: argparse.ArgumentParser) -> None:
     add("--mesh", metavar="XxYxZ", help="tiles, e.g. 2x2x2, or auto (verify; default 1x1x1: "
         "one core)")
     add("--workers", type=_positive(int, "integer"), metavar="N", help="parallel simulations")
-    add("--scheduler", metavar="ADDRESS", help="a Dask scheduler (explore only)")
+    add("--scheduler", metavar="ADDRESS", help="of Dask: a cluster does what --workers do here "
+        "(explore, flow, verify)")
     add("--waves", action="store_true", default=None, help="keep waveforms of the simulation")
     add("--native-tools", action="store_true", default=None,
         help="tools of the machine instead of the pinned builds")

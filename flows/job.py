@@ -62,6 +62,8 @@ class Options:
         Tiles along x, y, z, e.g. ``2x2``, or ``auto``; ``1x1x1`` is one core without a mesh.
     workers : int
         Simulations at a time.
+    scheduler : str
+        Of a Dask cluster that sees `out` under the same path; instead of `workers`.
     waves, native_tools : bool
         Keep waveforms; use the tools on PATH.
     on : str
@@ -99,6 +101,7 @@ class Options:
     calibration: str | None = None
     mesh: str | None = None
     workers: int = 2
+    scheduler: str | None = None
     waves: bool = False
     native_tools: bool = False
     on: str | None = None

@@ -371,6 +371,7 @@ def _verify(job: Job, program: Program) -> dict:
     with simulating(), progress.step(f"simulating {samples} samples on the {on}") as bar:
         result = verifier.verify(program, job.target.config, data.encoded(program, 0, samples),
                                  labels, folder, workers=job.options.workers,
+                                 scheduler=job.options.scheduler,
                                  waves=job.options.waves, netlist=on == "netlist",
                                  faults=job.faults(program), progress=bar, notice=progress.say)
     faults = job.fault_note(program)
@@ -398,7 +399,8 @@ def _verify_mesh(job: Job, program: Program) -> dict:
     size = "x".join(map(str, mapped.fabric.mesh.size))
     with simulating(), progress.step(f"simulating {samples} samples on {size} tiles") as bar:
         result = verify_fabric(mapped, core, spikes, labels, folder, workers=job.options.workers,
-                               progress=bar, notice=progress.say)
+                               scheduler=job.options.scheduler, progress=bar,
+                               notice=progress.say)
     with replaced_file(folder / "verify.json") as partial:
         _write_json(partial, {"key": {"program": _digest(job.out / "program"), "mesh": size,
                                       "config": core.fingerprint}, **result})

@@ -14,13 +14,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from lamina.flows.backend import tools
 from lamina.flows.backend.generate import convert
 from lamina.flows.backend.synth import CELL_DEFINES, synthesise_netlist
+from lamina.flows.cluster import connected
 from lamina.flows.errors import UserError
 from lamina.flows.progress import Reporter
 from lamina.models.config import HardwareConfig
@@ -132,8 +133,8 @@ class Simulation:
             _answer(process)
 
     def run(self, program: Program, spikes: np.ndarray, *, trace: bool = False, workers: int = 2,
-            stall: int = 0, faults: FaultModel | None = None, progress: Reporter | None = None
-            ) -> tuple[Trace, dict]:
+            stall: int = 0, faults: FaultModel | None = None, scheduler: str | None = None,
+            progress: Reporter | None = None) -> tuple[Trace, dict]:
         """Run every sample of `spikes`; an interrupted run goes on where it stopped.
 
         Parameters
@@ -149,6 +150,9 @@ class Simulation:
             Of 256: how often each side of the byte streams pauses for a cycle.
         faults : FaultModel or None
             Of undervolted tiers, injected through the memory image.
+        scheduler : str or None
+            Address of a Dask scheduler whose workers see `build_dir` under the same path and have
+            the same packages; instead of `workers`.
         progress : callable, optional
             Called with samples done and samples.
 
@@ -163,23 +167,26 @@ class Simulation:
         ------
         SimulationError
             If the device does not answer as it should.
+        UserError
+            If the scheduler is not there or goes away; finished chunks are kept.
         """
         start = time.perf_counter()
         if trace:
             program = all_reporting(program)
         job = self._job(program, spikes, faults, trace=trace, stall=stall)
-        chunks = self._run_chunks(job, len(spikes), workers, progress)
+        chunks = self._run_chunks(job, len(spikes), workers, scheduler, progress)
         figures = _figures(self.config, chunks, len(spikes))
         figures["seconds"] = round(time.perf_counter() - start, 3)
         return _collect(program, self.config, spikes, chunks, trace), figures
 
     def chunks(self, program: Program, spikes: np.ndarray, content: dict, *, workers: int = 2,
-               progress: Reporter | None = None) -> list[dict[str, np.ndarray]]:
+               scheduler: str | None = None, progress: Reporter | None = None
+               ) -> list[dict[str, np.ndarray]]:
         """What the bench leaves of each chunk of samples; an interrupted run goes on.
 
         Parameters
         ----------
-        program, spikes, workers, progress
+        program, spikes, workers, scheduler, progress
             See :meth:`run`.
         content : dict
             Of the job's ``job.json``.
@@ -190,7 +197,7 @@ class Simulation:
             If the bench fails.
         """
         return self._run_chunks(self._filed(program, spikes, content), len(spikes), workers,
-                                progress)
+                                scheduler, progress)
 
     def record(self, program: Program, sample: np.ndarray, timestep: int, count: int,
                target: pathlib.Path, faults: FaultModel | None = None) -> None:
@@ -249,33 +256,58 @@ class Simulation:
             draft.rename(jobs / key)
         return jobs / key
 
-    def _run_chunks(self, job: pathlib.Path, samples: int, workers: int,
+    def _run_chunks(self, job: pathlib.Path, samples: int, workers: int, scheduler: str | None,
                     progress: Reporter | None) -> list[dict[str, np.ndarray]]:
-        """Have the chunks run that are not there yet, `workers` side by side; return all."""
+        """Have the chunks run that are not there yet; return all."""
         chunks = [(job / f"chunk-{first}.npz", first, min(CHUNK_SAMPLES, samples - first))
                   for first in range(0, samples, CHUNK_SAMPLES)]
         left = [(first, count) for path, first, count in chunks if not path.exists()]
-        parts = [left[worker::workers] for worker in range(workers) if left[worker::workers]]
+
+        def tell() -> None:
+            if progress is not None:
+                progress(sum(count for path, _, count in chunks if path.exists()), samples)
+
+        if scheduler is None:
+            self._run_here(job, [left[worker::workers] for worker in range(workers)
+                                 if left[worker::workers]], tell)
+        else:
+            self._run_there(job, left, scheduler, tell)
+        return [_load(path) for path, _, _ in chunks]
+
+    def _run_here(self, job: pathlib.Path, parts: list[list[tuple[int, int]]],
+                  tell: Callable[[], None]) -> None:
+        """A process of this machine for each of `parts`, side by side."""
         with _stopped([self._start_part(job, {"chunks": part}) for part in parts]) as processes:
             busy = True
             while busy:
                 states = [process.poll() for process in processes]
                 busy = None in states and not any(states)
-                if progress is not None:
-                    progress(sum(count for path, _, count in chunks if path.exists()), samples)
+                tell()
                 if busy:
                     time.sleep(_POLL_SECONDS)
             for process, state in zip(processes, states, strict=True):
                 if state is not None:
                     _answer(process)
-        return [_load(path) for path, _, _ in chunks]
+
+    def _run_there(self, job: pathlib.Path, left: list[tuple[int, int]], scheduler: str,
+                   tell: Callable[[], None]) -> None:
+        """A task of a cluster for each chunk; what is finished stays."""
+        calls = [(str(self._request(bench=self.bench,
+                                    environment=_environment(job, {"chunks": [chunk]}))),)
+                 for chunk in left]
+        with connected(1, scheduler) as client:
+            for _ in client.results(_run_request, calls):
+                tell()
 
     def _start_part(self, job: pathlib.Path, part: dict, **fields: object) -> subprocess.Popen:
-        environment = {"LAMINA_JOB": str(job.resolve()), "LAMINA_PART": json.dumps(part)}
-        return self._start(bench=self.bench, environment=environment, **fields)
+        return self._start(bench=self.bench, environment=_environment(job, part), **fields)
 
     def _start(self, **fields: object) -> subprocess.Popen:
         """Start the bench runner on this simulator with `fields` of its request."""
+        return _started(self._request(**fields))
+
+    def _request(self, **fields: object) -> pathlib.Path:
+        """File that tells the bench runner what to do."""
         request = {"toplevel": self.toplevel, "sources": self.sources, "defines": self.defines,
                    "build_dir": str(self.build_dir.resolve()),
                    **({"dump": True, "saif": True} if self.counting else {}), **fields}
@@ -283,9 +315,24 @@ class Simulation:
         self.build_dir.mkdir(parents=True, exist_ok=True)
         path = self.build_dir / f"request-{_digest(text.encode())}.json"
         path.write_text(text)
-        return subprocess.Popen([sys.executable, "-m", "lamina.tb.runner", str(path)], text=True,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                start_new_session=True)
+        return path.resolve()
+
+
+def _environment(job: pathlib.Path, part: dict) -> dict[str, str]:
+    return {"LAMINA_JOB": str(job.resolve()), "LAMINA_PART": json.dumps(part)}
+
+
+def _started(request: pathlib.Path | str) -> subprocess.Popen:
+    """A process of the bench runner, with a session of its own."""
+    return subprocess.Popen([sys.executable, "-m", "lamina.tb.runner", str(request)], text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            start_new_session=True)
+
+
+def _run_request(request: str) -> None:
+    """Do what a file asks for, to the end."""
+    with _stopped([_started(request)]) as [process]:
+        _answer(process)
 
 
 def _need_tools() -> None:

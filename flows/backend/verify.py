@@ -28,7 +28,8 @@ Mismatch = dict[str, object]
 def verify(program: Program, config: HardwareConfig, spikes: np.ndarray,
            labels: np.ndarray | None, out: pathlib.Path, *, workers: int = 2, waves: bool = False,
            netlist: bool = False, faults: FaultModel | None = None,
-           progress: Reporter | None = None, notice: Callable[[str], None] | None = None) -> dict:
+           scheduler: str | None = None, progress: Reporter | None = None,
+           notice: Callable[[str], None] | None = None) -> dict:
     """Run `spikes` on the simulated device and compare with the golden model.
 
     Every layer reports. Compared are the spikes of every neuron in every timestep and all
@@ -47,6 +48,8 @@ def verify(program: Program, config: HardwareConfig, spikes: np.ndarray,
         Existing folder; finished samples are kept in it, so that an interrupted run goes on.
     workers, netlist, faults, progress, notice
         See :func:`lamina.flows.backend.simulate.run_rtl`.
+    scheduler : str or None
+        See :meth:`lamina.flows.backend.simulate.Simulation.run`.
     waves : bool
         Leave the waves of the first sample in ``out/waves.vcd``.
 
@@ -69,7 +72,7 @@ def verify(program: Program, config: HardwareConfig, spikes: np.ndarray,
     program = all_reporting(program)
     simulation = Simulation.of(config, out / "simulation", netlist=netlist, notice=notice)
     got, figures = simulation.run(program, spikes, workers=workers, faults=faults,
-                                  progress=progress)
+                                  scheduler=scheduler, progress=progress)
     golden = program if faults is None else faulty_program(program, config.lanes, config.tiers,
                                                            faults)
     expected = run(golden, spikes, config.tiers, trace=True)

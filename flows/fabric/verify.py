@@ -31,7 +31,7 @@ _SHOWN = 5
 
 def verify_fabric(mapped: Mapped, core: HardwareConfig, spikes: np.ndarray,
                   labels: np.ndarray | None, out: pathlib.Path, *, workers: int = 2,
-                  progress: Reporter | None = None,
+                  scheduler: str | None = None, progress: Reporter | None = None,
                   notice: Callable[[str], None] | None = None) -> dict:
     """Run `spikes` on the simulated fabric and compare with the network on one golden core.
 
@@ -48,8 +48,8 @@ def verify_fabric(mapped: Mapped, core: HardwareConfig, spikes: np.ndarray,
         For the accuracy of the hardware.
     out : pathlib.Path
         Existing folder; finished samples are kept in it, so that an interrupted run goes on.
-    workers, progress, notice
-        See :func:`lamina.flows.backend.simulate.run_rtl`.
+    workers, scheduler, progress, notice
+        See :func:`lamina.flows.backend.verify.verify`.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def verify_fabric(mapped: Mapped, core: HardwareConfig, spikes: np.ndarray,
     parts = {tile: [dataclasses.astuple(part) for part in found.parts]
              for tile, found in mapped.fabric.tiles.items()}
     chunks = simulation.chunks(program, spikes, {"fabric": config.to_json(), "parts": parts},
-                               workers=workers, progress=progress)
+                               workers=workers, scheduler=scheduler, progress=progress)
     got, expected = _trace(program, spikes, chunks), run(program, spikes, core.tiers, trace=True)
     wrong = mismatches(program, expected, got)
     return {

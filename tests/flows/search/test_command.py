@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from lamina.flows import cli
+from lamina.flows import cli, cluster
 from lamina.flows.adders.names import read_adder
 from lamina.flows.adders.shipped import shipped_energies
 from lamina.flows.search import workers
@@ -77,7 +77,7 @@ def test_a_larger_budget_takes_what_is_there(searched, capsys, monkeypatch, tmp_
 
 
 def test_an_absent_scheduler_leaves_what_was_finished(searched, capsys, monkeypatch):
-    monkeypatch.setattr(workers, "_CONNECT_SECONDS", 1)
+    monkeypatch.setattr(cluster, "_CONNECT_SECONDS", 1)
     out, _ = searched
     before = kept(out)
     status, printed, last = explore(capsys, out, *SMALL, "--budget", "8", "--scheduler",

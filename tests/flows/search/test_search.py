@@ -190,7 +190,7 @@ def test_a_search_needs_choices_and_a_budget(setup, tmp_path):
 
 
 def test_an_absent_scheduler_is_one_line(tmp_path, monkeypatch):
-    monkeypatch.setattr("lamina.flows.search.workers._CONNECT_SECONDS", 1)
+    monkeypatch.setattr("lamina.flows.cluster._CONNECT_SECONDS", 1)
     with pytest.raises(UserError, match=r"^--scheduler must be a Dask scheduler that answers, "
                                         r"not tcp://127\.0\.0\.1:1$"), \
             workers(tmp_path, 1, "tcp://127.0.0.1:1"):
