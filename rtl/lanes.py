@@ -84,9 +84,21 @@ class StateMemory(wiring.Component):
             write.data.eq(self.write_word.as_value()),
         ]
         word = Signal(width, reset_less=True)
-        m.d.sync += word.eq(Mux(self.shift, word >> config.slot_bits, read.data))
+        with m.If(self.shift | self._moves(m)):
+            m.d.sync += word.eq(Mux(self.shift, word >> config.slot_bits, read.data))
         m.d.comb += self.word.as_value().eq(word)
         return m
+
+    def _moves(self, m):
+        """Whether the memory's output may differ from the register.
+
+        Another row was addressed, some row was written before the last read, or the register was
+        shifted. The register has as many bits as all membranes of a row: still, it costs nothing.
+        """
+        last, wrote, moves = Signal.like(self.address), Signal(), Signal(init=1)
+        m.d.sync += [last.eq(self.address), wrote.eq(self.write_lanes.any()),
+                     moves.eq((self.address != last) | wrote | self.shift)]
+        return moves
 
 
 class Lanes(wiring.Component):

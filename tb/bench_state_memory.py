@@ -77,3 +77,24 @@ async def words_shift_down_lane_by_lane(dut):
         for lane in range(LANES + 2):
             await rows.ports.cycle(shift=1, address=int(rows.rng.integers(ROWS)))
             assert rows.ports.read("word") == rows.rows[row] >> (SLOT * lane), f"lane {lane}"
+
+
+@cocotb.test(timeout_time=4, timeout_unit="ms")
+async def a_row_that_is_held_follows_writes_and_shifts(dut):
+    """With the address at rest: the row as it is written, and again after any number of shifts."""
+    rows = await started(dut)
+    for row in (0, ROWS - 1, *rows.rng.integers(ROWS, size=20).tolist()):
+        await rows.ports.cycle(address=row)
+        for _ in range(int(rows.rng.integers(4))):
+            await rows.ports.cycle(address=row)
+        written = row if rows.rng.random() < 0.7 else int(rows.rng.integers(ROWS))
+        await rows.ports.cycle(address=row, **rows.writing(written, (1 << LANES) - 1))
+        for wait in range(5):
+            await rows.ports.cycle(address=row)
+            assert wait < 2 or rows.ports.read("word") == rows.rows[row], f"{wait} cycles behind"
+        for _ in range(int(rows.rng.integers(1, 4))):
+            await rows.ports.cycle(address=row, shift=1)
+        await rows.ports.cycle(address=row)
+        for wait in range(3):
+            await rows.ports.cycle(address=row)
+            assert rows.ports.read("word") == rows.rows[row], f"{wait} cycles behind the shifts"

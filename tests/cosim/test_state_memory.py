@@ -16,6 +16,9 @@ MUTANTS = {
     "writes every lane": ("write.en.eq(self.write_lanes)",
                           "write.en.eq(self.write_lanes.any().replicate(self._config.lanes))"),
     "shifts by a bit too few": ("word >> config.slot_bits", "word >> config.slot_bits - 1"),
+    "a written row stands": ("(self.address != last) | wrote |", "(self.address != last) |"),
+    "a shifted row stands": ("| wrote | self.shift)", "| wrote)"),
+    "another row is not seen": ("(self.address != last) | wrote", "wrote"),
     "reads where it writes": ("read.addr.eq(self.address)", "read.addr.eq(self.write_address)"),
 }
 QUICK = "writes every lane"
