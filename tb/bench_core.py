@@ -27,8 +27,9 @@ from lamina.models.network import run, sops_per_sample
 from lamina.models.placement import place
 from lamina.models.program import Layer, Program
 from lamina.models.trace import Trace
-from lamina.tb.core_port import PERIOD_NS, CorePort, expected_output
+from lamina.tb.core_port import CorePort, expected_output
 from lamina.tb.programs import has_windows, random_program, random_spikes
+from lamina.tb.stream_port import PERIOD_NS
 
 CONFIG = HardwareConfig.from_json(os.environ["LAMINA_CONFIG"])
 PROGRAMS = int(os.environ.get("LAMINA_PROGRAMS", "2"))

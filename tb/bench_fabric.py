@@ -67,9 +67,10 @@ def golden(fabric: FabricProgram, spikes: np.ndarray) -> FabricTrace:
 async def check_membranes(port: FabricPort, fabric: FabricProgram, trace: FabricTrace) -> None:
     """Membranes of the last timestep of the last sample."""
     for number, tile in fabric.tiles.items():
-        for part, found in zip(tile.parts, await port.membranes(number, tile.program), strict=True):
+        found = await port.membranes(tile.program, tile=number)
+        for part, levels in zip(tile.parts, found, strict=True):
             cut = slice(part.first, part.first + part.neurons)
-            np.testing.assert_array_equal(found, trace.membranes[part.layer][-1, -1, cut],
+            np.testing.assert_array_equal(levels, trace.membranes[part.layer][-1, -1, cut],
                                           f"tile {number}, layer {part.layer}")
 
 

@@ -18,9 +18,10 @@ from lamina.models.network import run
 from lamina.models.placement import misfits, place
 from lamina.models.program import Program
 from lamina.models.trace import Trace
-from lamina.tb.core_port import PERIOD_NS, CorePort, expected_output
+from lamina.tb.core_port import CorePort, expected_output
 from lamina.tb.graphs import random_graph
 from lamina.tb.programs import has_windows, random_spikes
+from lamina.tb.stream_port import PERIOD_NS
 
 CONFIG = HardwareConfig.from_json(os.environ["LAMINA_CONFIG"])
 PROGRAMS = int(os.environ.get("LAMINA_PROGRAMS", "4"))

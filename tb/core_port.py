@@ -4,31 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import cocotb
 import numpy as np
-from cocotb.clock import Clock
 from cocotb.handle import SimHandleBase
-from cocotb.triggers import ClockCycles, FallingEdge
+from cocotb.triggers import ClockCycles
 
-from lamina.models.config import Counter, EventKind, HardwareConfig, Register, Space, StateRegion
+from lamina.models.config import Counter, EventKind, HardwareConfig, Register, Space
 from lamina.models.image import memory_image
 from lamina.models.placement import place
 from lamina.models.program import Program
 from lamina.models.trace import Trace
-from lamina.tb.streams import (
-    Payload,
-    StreamDriver,
-    StreamMonitor,
-    event_fields,
-    output_fields,
-    request_fields,
-    reset,
-)
+from lamina.tb.stream_port import StreamPort
+from lamina.tb.streams import Payload, event_fields, output_fields, request_fields, reset
 
-__all__ = ["PERIOD_NS", "CorePort", "expected_output"]
-
-PERIOD_NS = 10
-"""Clock period [ns]."""
+__all__ = ["CorePort", "expected_output"]
 
 
 def expected_output(program: Program, config: HardwareConfig, trace: Trace,
@@ -48,7 +36,7 @@ def expected_output(program: Program, config: HardwareConfig, trace: Trace,
     return steps
 
 
-class CorePort:
+class CorePort(StreamPort):
     """Drives ``events`` and ``request``, takes ``output`` and ``response``.
 
     Parameters
@@ -64,27 +52,10 @@ class CorePort:
 
     def __init__(self, dut: SimHandleBase, config: HardwareConfig, *, seed: int,
                  events: bool = True):
-        self.dut, self.config = dut, config
-        self.events = StreamDriver(dut, "events", event_fields(config), seed=seed) \
-            if events else None
-        self.output = StreamMonitor(dut, "output", output_fields(config), seed=seed + 1)
-        self._request = StreamDriver(dut, "request", request_fields(), seed=seed + 2)
-        self._response = StreamMonitor(dut, "response", seed=seed + 3)
+        super().__init__(dut, config, events=event_fields(config) if events else None,
+                         output=output_fields(config), request=request_fields(), seed=seed)
+        self.config = config
         self._lines = np.zeros(0, dtype=np.int64)
-        self._streams = tuple(stream for stream in (
-            self.events, self.output, self._request, self._response) if stream is not None)
-
-    def stall(self, probability: float) -> None:
-        """Set the stall probability of all streams, 0..1."""
-        for stream in self._streams:
-            stream.stall = probability
-
-    async def start(self) -> None:
-        """Start clock and streams, then reset."""
-        Clock(self.dut.clk, PERIOD_NS, unit="ns").start()
-        await reset(self.dut)
-        for stream in self._streams:
-            cocotb.start_soon(stream.run())
 
     async def reset(self) -> None:
         """Reset in the middle of anything; whatever was queued or taken is forgotten."""
@@ -94,30 +65,6 @@ class CorePort:
         for stream in (self.output, self._response):
             stream.flush()
             stream.taken.clear()
-
-    async def until(self, condition) -> None:
-        """Wait, a clock cycle at a time, until `condition()` is true."""
-        while not condition():
-            await FallingEdge(self.dut.clk)
-
-    def queue(self, space: int, address: int, words: Iterable[int]) -> None:
-        """Queue writes of 16-bit words to ascending addresses."""
-        for offset, word in enumerate(words):
-            self._request.send({"write": 1, "space": int(space), "address": int(address) + offset,
-                                "data": int(word)})
-
-    async def write(self, space: int, address: int, words: Iterable[int]) -> None:
-        """Write 16-bit words to ascending addresses."""
-        self.queue(space, address, words)
-        await self.until(lambda: not self._request.pending)
-
-    async def read(self, space: int, address: int, count: int = 1) -> list[int]:
-        """Read `count` 16-bit words from ascending addresses."""
-        self._response.taken.clear()
-        for offset in range(count):
-            self._request.send({"space": int(space), "address": int(address) + offset})
-        await self.until(lambda: len(self._response.taken) == count)
-        return list(self._response.taken)
 
     async def load(self, program: Program) -> None:
         """Write the memory image of `program`, then zero the counters and wait for it."""
@@ -155,19 +102,6 @@ class CorePort:
         self.send([], EventKind.CLEAR)
         assert await self.closing(EventKind.CLEAR, 1) == [
             [{"kind": int(EventKind.CLEAR), "neuron": 0}]]
-
-    async def membranes(self, program: Program) -> list[np.ndarray]:
-        """Membranes [LSB] of every layer, read from the state memory; waits for idle."""
-        config, slots = self.config, []
-        placement = place(program, config.lanes, len(config.tiers))
-        base = int(StateRegion.MEMBRANE) * config.groups * config.lanes * config.slot_chunks
-        words = await self.read(Space.STATE, base,
-                                placement.rows * config.lanes * config.slot_chunks)
-        chunks = np.array(words, dtype=np.int64).reshape(-1, config.slot_chunks)
-        slots = (chunks << (16 * np.arange(config.slot_chunks))).sum(axis=1)
-        half = 1 << (config.state_bits - 1)
-        values = ((slots & (2 * half - 1)) ^ half) - half
-        return [values[placed.units] for placed in placement.layers]
 
     async def counter(self, index: int) -> int:
         """One 32-bit counter; low word first, it latches the high one."""

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import cocotb
 import numpy as np
-from cocotb.clock import Clock
 from cocotb.handle import SimHandleBase
 from cocotb.triggers import FallingEdge
 from cocotb.utils import get_sim_time
 
-from lamina.models.config import COUNTERS, EventKind, Register, Space, StateRegion
+from lamina.models.config import COUNTERS, EventKind, Register, Space
 from lamina.models.fabric.config import FabricConfig
 from lamina.models.fabric.mapping import FabricProgram
 from lamina.models.fabric.run import FabricTrace
 from lamina.models.fabric.tables import FabricBlock
 from lamina.models.placement import place
-from lamina.tb.streams import Payload, StreamDriver, StreamMonitor, request_fields, reset
+from lamina.tb.stream_port import PERIOD_NS, StreamPort
+from lamina.tb.streams import Payload, request_fields
 
-__all__ = ["PERIOD_NS", "FabricPort", "expected_events"]
-
-PERIOD_NS = 10
-"""Clock period [ns]."""
+__all__ = ["FabricPort", "expected_events"]
 
 
 def expected_events(fabric: FabricProgram, trace: FabricTrace, lanes: int, sample: int
@@ -49,7 +45,7 @@ def _frames(events: list[tuple[int, int]], steps: int, neurons: int) -> np.ndarr
     return found[:steps]
 
 
-class FabricPort:
+class FabricPort(StreamPort):
     """Drives ``events`` and ``request``, takes ``output`` and ``response``.
 
     Parameters
@@ -62,49 +58,18 @@ class FabricPort:
     """
 
     def __init__(self, dut: SimHandleBase, config: FabricConfig, *, seed: int):
-        self.dut, self.config = dut, config
         fields = config.payload_fields
         outputs = {"kind": 2, "tile": fields["channel"], "neuron": fields["number"]}
         requests = {**request_fields(), "tile": config.host_tile.bit_length()}
-        self.events = StreamDriver(dut, "events", {"kind": 2, "neuron": config.input_bits},
-                                   seed=seed)
-        self.output = StreamMonitor(dut, "output", outputs, seed=seed + 1)
-        self._request = StreamDriver(dut, "request", requests, seed=seed + 2)
-        self._response = StreamMonitor(dut, "response", seed=seed + 3)
-        self._streams = (self.events, self.output, self._request, self._response)
-
-    def stall(self, probability: float) -> None:
-        """Set the stall probability of all streams, 0..1."""
-        for stream in self._streams:
-            stream.stall = probability
-
-    async def start(self) -> None:
-        """Start clock and streams, then reset."""
-        Clock(self.dut.clk, PERIOD_NS, unit="ns").start()
-        await reset(self.dut)
-        for stream in self._streams:
-            cocotb.start_soon(stream.run())
-
-    async def until(self, condition) -> None:
-        """Wait, a clock cycle at a time, until `condition()` is true."""
-        while not condition():
-            await FallingEdge(self.dut.clk)
+        super().__init__(dut, config.core, events={"kind": 2, "neuron": config.input_bits},
+                         output=outputs, request=requests, seed=seed)
+        self.config = config
 
     async def load(self, image: list[FabricBlock]) -> None:
         """Write all blocks."""
         for tile, space, address, words in image:
-            for offset, word in enumerate(words.tolist()):
-                self._request.send({"write": 1, "space": space, "address": address + offset,
-                                    "data": word, "tile": tile})
+            self.queue(space, address, words.tolist(), tile=tile)
         await self.until(lambda: not self._request.pending)
-
-    async def read(self, tile: int, space: int, address: int, count: int) -> list[int]:
-        """Read `count` 16-bit words of a tile's core from ascending addresses."""
-        self._response.taken.clear()
-        for offset in range(count):
-            self._request.send({"space": int(space), "address": address + offset, "tile": tile})
-        await self.until(lambda: len(self._response.taken) == count)
-        return list(self._response.taken)
 
     def send(self, lines: list[int], kind: EventKind = EventKind.TICK) -> None:
         """Queue the spikes of a timestep and the event that closes it."""
@@ -162,7 +127,7 @@ class FabricPort:
         membranes = [np.zeros(layer.neurons, dtype=np.int64) for layer in layers]
         for number, tile in fabric.tiles.items():
             fired = _frames(told[number], steps, self.config.core.neurons)
-            found = await self.membranes(number, tile.program)
+            found = await self.membranes(tile.program, tile=number)
             placed = place(tile.program, self.config.core.lanes).layers
             for part, layer, levels in zip(tile.parts, placed, found, strict=True):
                 cut = slice(part.first, part.first + part.neurons)
@@ -177,19 +142,6 @@ class FabricPort:
         """Counters of a tile's core by name; ``accesses_k`` for tier k."""
         tiers = len(self.config.core.tiers)
         names = [*COUNTERS, *(f"accesses_{tier}" for tier in range(tiers))]
-        words = await self.read(tile, Space.REGISTERS, Register.COUNTERS, 2 * len(names))
+        words = await self.read(Space.REGISTERS, Register.COUNTERS, 2 * len(names), tile=tile)
         return {name: low | high << 16
                 for name, low, high in zip(names, words[::2], words[1::2], strict=True)}
-
-    async def membranes(self, tile: int, program) -> list[np.ndarray]:
-        """Membranes [LSB] of every layer of a tile's program."""
-        core = self.config.core
-        placement = place(program, core.lanes)
-        base = int(StateRegion.MEMBRANE) * core.groups * core.lanes * core.slot_chunks
-        words = await self.read(tile, Space.STATE, base,
-                                placement.rows * core.lanes * core.slot_chunks)
-        chunks = np.array(words, dtype=np.int64).reshape(-1, core.slot_chunks)
-        slots = (chunks << (16 * np.arange(core.slot_chunks))).sum(axis=1)
-        half = 1 << (core.state_bits - 1)
-        values = ((slots & (2 * half - 1)) ^ half) - half
-        return [values[placed.units] for placed in placement.layers]

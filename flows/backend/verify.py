@@ -17,7 +17,7 @@ from lamina.models.network import run
 from lamina.models.program import Program
 from lamina.models.trace import Trace
 
-__all__ = ["Mismatch", "accuracy", "mismatches", "verify"]
+__all__ = ["Mismatch", "comparison", "mismatches", "verify"]
 
 _SHOWN = 5
 
@@ -86,15 +86,22 @@ def verify(program: Program, config: HardwareConfig, spikes: np.ndarray,
         first = {"sample": 0, "timestep": 0}
         waveform = _record(simulation, program, spikes, out / "waves.vcd", first, spikes.shape[1],
                            faults)
+    return {**figures, **comparison(program, expected, got, labels, wrong),
+            "waveform": None if waveform is None else waveform.name,
+            "seconds": round(time.perf_counter() - start, 3)}
+
+
+def comparison(program: Program, expected: Trace, got: Trace, labels: np.ndarray | None,
+               wrong: list[Mismatch]) -> dict:
+    """What was compared and found: see :func:`verify`."""
+    samples, steps = expected.spikes.shape[:2]
     return {
-        **figures, "samples": len(spikes), "timesteps": len(spikes) * spikes.shape[1],
+        "samples": samples, "timesteps": samples * steps,
         "events_compared": sum(int(np.count_nonzero(ours | theirs)) for ours, theirs in
                                zip(got.layer_spikes, expected.layer_spikes, strict=True)),
         "membranes_compared": sum(layer.size for layer in expected.final_membranes),
         "mismatches": len(wrong), "first_mismatches": wrong[:_SHOWN],
-        "accuracy": accuracy(program, got, labels),
-        "waveform": None if waveform is None else waveform.name,
-        "seconds": round(time.perf_counter() - start, 3),
+        "accuracy": _accuracy(program, got, labels),
     }
 
 
@@ -157,7 +164,7 @@ def _print(wrong: list[Mismatch], waveform: pathlib.Path) -> None:
     say(f"waves of sample {wrong[0]['sample']}, timestep {wrong[0]['timestep']}: {waveform}")
 
 
-def accuracy(program: Program, got: Trace, labels: np.ndarray | None) -> float | None:
+def _accuracy(program: Program, got: Trace, labels: np.ndarray | None) -> float | None:
     """Of the hardware; None without labels, or if decoding needs the membranes of all timesteps."""
     if labels is None or program.decoding in ("v_sum", "v_max"):
         return None

@@ -12,7 +12,7 @@ import numpy as np
 
 from lamina.flows.backend.generate import convert
 from lamina.flows.backend.simulate import Simulation, all_reporting, simulator_name
-from lamina.flows.backend.verify import accuracy, mismatches
+from lamina.flows.backend.verify import comparison, mismatches
 from lamina.flows.fabric.mapper import Mapped
 from lamina.flows.progress import Reporter
 from lamina.models.config import HardwareConfig
@@ -26,7 +26,6 @@ from lamina.rtl.fabric.fabric import Fabric
 __all__ = ["mesh_block", "verify_fabric"]
 
 _TOPLEVEL = "lamina_fabric"
-_SHOWN = 5
 
 
 def verify_fabric(mapped: Mapped, core: HardwareConfig, spikes: np.ndarray,
@@ -73,16 +72,9 @@ def verify_fabric(mapped: Mapped, core: HardwareConfig, spikes: np.ndarray,
                                workers=workers, scheduler=scheduler, progress=progress)
     got, expected = _trace(program, spikes, chunks), run(program, spikes, core.tiers, trace=True)
     wrong = mismatches(program, expected, got)
-    return {
-        **_figures(config, chunks, len(spikes)), "samples": len(spikes),
-        "timesteps": len(spikes) * spikes.shape[1],
-        "events_compared": sum(int(np.count_nonzero(ours | theirs)) for ours, theirs in
-                               zip(got.layer_spikes, expected.layer_spikes, strict=True)),
-        "membranes_compared": sum(layer.size for layer in expected.final_membranes),
-        "mismatches": len(wrong), "first_mismatches": wrong[:_SHOWN],
-        "accuracy": accuracy(program, got, labels), "waveform": None,
-        "mesh": mesh_block(mapped, chunks), "seconds": round(time.perf_counter() - start, 3),
-    }
+    return {**_figures(config, chunks, len(spikes)),
+            **comparison(program, expected, got, labels, wrong), "waveform": None,
+            "mesh": mesh_block(mapped, chunks), "seconds": round(time.perf_counter() - start, 3)}
 
 
 def _simulation(config: FabricConfig, folder: pathlib.Path,
