@@ -4,7 +4,8 @@ The folder ``LAMINA_JOB`` holds ``job.json`` (``fabric``: the :class:`FabricConf
 layer, first neuron and neurons of every part by tile), ``program.json``, ``program.npz`` and
 ``spikes.npy`` (N, T, axons). For every (first, count) of ``chunks`` in ``LAMINA_PART`` (JSON)
 ``chunk-FIRST.npz`` is left there: ``spikes{k}`` (count, T, neurons) and ``membranes{k}`` (count,
-neurons) of every layer, ``cycles`` (count,), ``counters`` of every tile as JSON.
+neurons) of every layer, ``cycles`` (count, 2) of timesteps and of CLEAR, ``counters`` of every tile
+as JSON.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ class FabricPort(StreamPort):
                        if event["tile"] == tile] for tile in {event["tile"] for event in taken}}
 
     async def run_sample(self, fabric: FabricProgram, sample: np.ndarray
-                         ) -> tuple[list[np.ndarray], list[np.ndarray], int]:
+                         ) -> tuple[list[np.ndarray], list[np.ndarray], tuple[int, int]]:
         """Run one sample and its CLEAR, every layer reporting.
 
         Parameters
@@ -112,8 +112,8 @@ class FabricPort(StreamPort):
             By layer.
         membranes : list of int64 arrays (neurons,)
             Behind the last timestep.
-        cycles : int
-            From the first event to the last answer, CLEAR included, reading left out.
+        cycles : (int, int)
+            From the first event to the last TICK that the host hears; of CLEAR.
         """
         self.output.taken.clear()
         tiles, steps = list(fabric.tiles), len(sample)
@@ -121,7 +121,7 @@ class FabricPort(StreamPort):
         for step in sample:
             self.send(np.flatnonzero(step).tolist())
         told = await self.told(tiles, EventKind.TICK, steps)
-        elapsed = get_sim_time("ns") - start
+        ran = round((get_sim_time("ns") - start) / PERIOD_NS)
         layers = fabric.program.layers
         spikes = [np.zeros((steps, layer.neurons), dtype=np.uint8) for layer in layers]
         membranes = [np.zeros(layer.neurons, dtype=np.int64) for layer in layers]
@@ -136,7 +136,7 @@ class FabricPort(StreamPort):
         start = get_sim_time("ns")
         self.send([], EventKind.CLEAR)
         await self.told(tiles, EventKind.CLEAR, 1)
-        return spikes, membranes, round((elapsed + get_sim_time("ns") - start) / PERIOD_NS)
+        return spikes, membranes, (ran, round((get_sim_time("ns") - start) / PERIOD_NS))
 
     async def counters(self, tile: int) -> dict[str, int]:
         """Counters of a tile's core by name; ``accesses_k`` for tier k."""

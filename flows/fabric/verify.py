@@ -18,6 +18,7 @@ from lamina.flows.progress import Reporter
 from lamina.models.config import HardwareConfig
 from lamina.models.fabric.config import FabricConfig, Port
 from lamina.models.fabric.tables import sized
+from lamina.models.fabric.timing import fabric_cycles
 from lamina.models.network import run
 from lamina.models.program import Program
 from lamina.models.trace import Trace
@@ -74,7 +75,8 @@ def verify_fabric(mapped: Mapped, core: HardwareConfig, spikes: np.ndarray,
     wrong = mismatches(program, expected, got)
     return {**_figures(config, chunks, len(spikes)),
             **comparison(program, expected, got, labels, wrong), "waveform": None,
-            "mesh": mesh_block(mapped, chunks), "seconds": round(time.perf_counter() - start, 3)}
+            "mesh": mesh_block(mapped, config, spikes, expected, chunks),
+            "seconds": round(time.perf_counter() - start, 3)}
 
 
 def _simulation(config: FabricConfig, folder: pathlib.Path,
@@ -126,24 +128,32 @@ def _figures(config: FabricConfig, chunks: list[dict], samples: int) -> dict:
     }
 
 
-def mesh_block(mapped: Mapped, chunks: list[dict]) -> dict:
-    """Size, what each tile holds and did, and the expected traffic.
+def mesh_block(mapped: Mapped, config: FabricConfig, spikes: np.ndarray, expected: Trace,
+               chunks: list[dict]) -> dict:
+    """Size, what each tile holds and did, the expected traffic, and the expected time.
 
     Returns
     -------
     dict
         ``size``; ``tiles``, a list of ``tile``, ``parts`` (layer, first neuron, neurons), ``busy``
         (share of all cycles in which its core had work), ``sops``; expected per timestep:
-        ``flits``, ``flit_hops``, and ``links``, a list of ``tile``, ``port``, ``flits``.
+        ``flits``, ``flit_hops``, and ``links``, a list of ``tile``, ``port``, ``flits``. Of a mean
+        sample without its CLEAR: ``cycles``, and ``expected_cycles`` by the model of the fabric.
     """
     cycles = int(sum(chunk["cycles"].sum() for chunk in chunks))
     fabric, tiles = mapped.fabric, _counters(chunks)
+    costs = [fabric_cycles(fabric, config, sample, [layer[number] for layer in
+                                                    expected.layer_spikes])
+             for number, sample in enumerate(spikes)]
     described = [
         {"tile": tile, "parts": [[fabric.program.layers[part.layer].name, part.first, part.neurons]
                                  for part in fabric.tiles[tile].parts],
          "busy": round(found["cycles"] / cycles, 4), "sops": found["sops"]}
         for tile, found in tiles.items()]
     return {"size": list(fabric.mesh.size), "tiles": described,
+            "cycles": round(float(np.concatenate([chunk["cycles"][:, 0]
+                                                  for chunk in chunks]).mean()), 1),
+            "expected_cycles": round(float(np.mean([cost.cycles for cost in costs])), 1),
             "flits": round(float(mapped.traffic.sum()), 2), "flit_hops": round(mapped.flit_hops, 2),
             "links": [{"tile": tile, "port": Port(port).name.lower(), "flits": round(flits, 2)}
                       for (tile, port), flits in sorted(mapped.link_flits.items())]}

@@ -33,6 +33,11 @@ def test_a_mesh_computes_what_one_core_computes(verified):
     assert all(0 < each["busy"] < 1 for each in found["mesh"]["tiles"])
 
 
+def test_the_model_of_the_fabric_tells_its_cycles(verified):
+    mesh = json.loads((verified / "verify" / "verify.json").read_text())["mesh"]
+    assert mesh["expected_cycles"] == pytest.approx(mesh["cycles"], rel=0.03)
+
+
 def test_its_picture_is_beside_it(verified):
     assert (verified / "verify" / "mesh.png").read_bytes().startswith(b"\x89PNG")
 
