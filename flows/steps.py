@@ -393,7 +393,7 @@ def _verify_mesh(job: Job, program: Program) -> dict:
     spikes = data.encoded(program, 0, samples)
     with progress.step("placing neurons on tiles"):
         mapped = _mapped(job, program, spikes)
-    core = tile_core(mapped, target.tile, target.most)
+    core = tile_core(mapped.fabric, target.tile, target.most)
     labels = None if data.labels is None else data.labels[:samples]
     folder.mkdir(exist_ok=True)
     size = "x".join(map(str, mapped.fabric.mesh.size))

@@ -108,7 +108,7 @@ class Source:
     window: Window | None = None
 
     def __post_init__(self):
-        check_int("source layer", self.layer, INPUT, 255)
+        check_int("source layer", self.layer, INPUT, 65535)
         check_int("source units", self.units, 1, 1 << 24)
         check_int("source first", self.first, 0, (1 << 24) if self.layer == INPUT else 0)
         check_int("source delay", self.delay, 0, 255)

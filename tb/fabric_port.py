@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+
 import numpy as np
 from cocotb.handle import SimHandleBase
 from cocotb.triggers import FallingEdge
@@ -84,15 +86,13 @@ class FabricPort(StreamPort):
     async def told(self, tiles: list[int], kind: EventKind, count: int
                    ) -> dict[int, list[tuple[int, int]]]:
         """Events of each of `tiles`, once all of them have told `count` of `kind`."""
-        def complete() -> bool:
-            closings = [event["tile"] for event in taken if event["kind"] == kind]
-            return all(closings.count(tile) >= count for tile in tiles)
-
         taken: list[Payload] = self.output.taken
+        closed: collections.Counter[int] = collections.Counter()
         seen = 0
-        while seen == len(taken) or not complete():
-            seen = len(taken)
+        while any(closed[tile] < count for tile in tiles):
             await FallingEdge(self.dut.clk)
+            closed.update(event["tile"] for event in taken[seen:] if event["kind"] == kind)
+            seen = len(taken)
         return {tile: [(event["kind"], event["neuron"]) for event in taken
                        if event["tile"] == tile] for tile in {event["tile"] for event in taken}}
 

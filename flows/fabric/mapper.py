@@ -18,8 +18,8 @@ from lamina.models.placement import grown, misfits
 from lamina.models.program import Program
 from lamina.models.source import INPUT
 
-__all__ = ["AUTO", "ONE_CORE", "Activity", "Mapped", "map_network", "map_smallest", "parse_mesh",
-           "tile_core"]
+__all__ = ["AUTO", "ONE_CORE", "Activity", "Mapped", "map_network", "map_smallest",
+           "mapped_as", "parse_mesh", "tile_core"]
 
 AUTO, ONE_CORE = "auto", "1x1x1"
 """Meshes by name: the smallest that holds the network; none."""
@@ -113,9 +113,10 @@ def parse_mesh(text: str) -> tuple[int, ...]:
     return size
 
 
-def tile_core(mapped: Mapped, config: HardwareConfig, most: dict[str, int]) -> HardwareConfig:
+def tile_core(fabric: FabricProgram, config: HardwareConfig, most: dict[str, int]
+              ) -> HardwareConfig:
     """`config`, grown as far as the programs of all tiles need: every tile has the same core."""
-    for tile in mapped.fabric.tiles.values():
+    for tile in fabric.tiles.values():
         config = grown(tile.program, config, most)
     return config
 
@@ -169,13 +170,24 @@ def map_network(program: Program, mesh: MeshConfig, config: HardwareConfig, acti
     shares = divide(program, mesh.tiles, config.lanes, activity.into(program))
     draft = assemble(program, mesh, dict(enumerate(shares)), config.lanes)
     _check_fit(draft, config, most or {})
-    distances = np.zeros((mesh.tiles + 1, mesh.tiles + 1), dtype=np.int64)
-    distances[:-1, :-1] = hops(mesh, order_routes(mesh))
-    distances[-1, :-1] = distances[:-1, -1] = distances[HOST_TILE, :-1]
+    distances = _distances(mesh)
     places = _short_ways(_traffic(draft, activity), distances, seed)
     fabric = assemble(program, mesh, {int(places[number]): tile.parts
                                       for number, tile in draft.tiles.items()}, config.lanes)
     return Mapped(fabric, _traffic(fabric, activity), distances)
+
+
+def mapped_as(fabric: FabricProgram, activity: Activity) -> Mapped:
+    """A network whose places were chosen elsewhere, with its traffic."""
+    return Mapped(fabric, _traffic(fabric, activity), _distances(fabric.mesh))
+
+
+def _distances(mesh: MeshConfig) -> np.ndarray:
+    """Links between tiles, and the host in the last row and column."""
+    distances = np.zeros((mesh.tiles + 1, mesh.tiles + 1), dtype=np.int64)
+    distances[:-1, :-1] = hops(mesh, order_routes(mesh))
+    distances[-1, :-1] = distances[:-1, -1] = distances[HOST_TILE, :-1]
+    return distances
 
 
 def _check_fit(fabric: FabricProgram, config: HardwareConfig, most: dict[str, int]) -> None:

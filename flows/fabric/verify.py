@@ -142,8 +142,9 @@ def mesh_block(mapped: Mapped, config: FabricConfig, spikes: np.ndarray, expecte
     """
     cycles = int(sum(chunk["cycles"].sum() for chunk in chunks))
     fabric, tiles = mapped.fabric, _counters(chunks)
+    every = tuple(range(len(fabric.program.layers)))
     costs = [fabric_cycles(fabric, config, sample, [layer[number] for layer in
-                                                    expected.layer_spikes])
+                                                    expected.layer_spikes], every)
              for number, sample in enumerate(spikes)]
     described = [
         {"tile": tile, "parts": [[fabric.program.layers[part.layer].name, part.first, part.neurons]

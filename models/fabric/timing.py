@@ -153,17 +153,21 @@ class _Ways:
     """Registers that flits pass, a cycle each; a register that is taken is waited for."""
 
     def __init__(self, mesh: MeshConfig):
-        self._mesh, self._routes = mesh, order_routes(mesh)
-        self._taken: dict[object, set[int]] = collections.defaultdict(set)
+        self._routes = order_routes(mesh).tolist()
+        self._behind = [{port: mesh.neighbour(tile, port) for port in mesh.ports[1:]}
+                        for tile in range(mesh.tiles)]
+        self._taken: dict[object, dict[int, int]] = collections.defaultdict(dict)
         self.flits = self.links = 0
 
     def _load(self, register: object, cycle: int) -> int:
         """First cycle from `cycle` on in which the register is free to load."""
-        taken = self._taken[register]
-        while cycle in taken:
-            cycle += 1
-        taken.add(cycle)
-        return cycle
+        taken, free = self._taken[register], cycle
+        while free in taken:
+            free = taken[free]
+        taken[free] = free + 1
+        while cycle < free:
+            taken[cycle], cycle = free + 1, taken[cycle]
+        return free
 
     def leave(self, source: int, target: int, cycle: int, *, for_host: bool) -> tuple[int, int]:
         """Cycles in which a flit that is offered from `cycle` on leaves, and is taken."""
@@ -186,22 +190,22 @@ class _Ways:
     def _cross(self, here: int, target: int, now: int) -> int:
         """Router by router; the cycle in which the last one's register loads."""
         while True:
-            port = int(self._routes[here, target])
+            port = self._routes[here][target]
             now = self._load((here, port), now + 2)
             if port == Port.LOCAL:
                 return now
             self.links += 1
-            here = self._mesh.neighbour(here, Port(port))
+            here = self._behind[here][port]
 
 
 class _Fabric:
     """All tiles and the host, slot by slot."""
 
     def __init__(self, fabric: FabricProgram, config: FabricConfig, spikes: np.ndarray,
-                 layer_spikes: Sequence[np.ndarray]):
+                 layer_spikes: Sequence[np.ndarray], reported: tuple[int, ...] | None):
         mesh = config.mesh
         self._fabric, self._spikes, self.ways = fabric, spikes, _Ways(mesh)
-        self._nodes = nodes_of(fabric, config, tuple(range(len(fabric.program.layers))))
+        self._nodes = nodes_of(fabric, config, reported)
         self._tile_at = {mesh.address(tile): tile for tile in range(mesh.tiles)}
         self._host, self._offered, self.heard = _Outbox(self._nodes[HOST]), 0, 0
         self.tiles = {number: _Tile(fabric, config, number, self._nodes[number],
@@ -257,8 +261,9 @@ def _shares(fabric: FabricProgram, number: int, spikes: np.ndarray,
 
 
 def fabric_cycles(fabric: FabricProgram, config: FabricConfig, spikes: np.ndarray,
-                  layer_spikes: Sequence[np.ndarray]) -> FabricCost:
-    """Cycles of one sample on a fabric that was at rest, every layer reporting to the host.
+                  layer_spikes: Sequence[np.ndarray], reported: tuple[int, ...] | None = None
+                  ) -> FabricCost:
+    """Cycles of one sample on a fabric that was at rest.
 
     Parameters
     ----------
@@ -268,8 +273,10 @@ def fabric_cycles(fabric: FabricProgram, config: FabricConfig, spikes: np.ndarra
     spikes : uint8 array (T, axons)
     layer_spikes : sequence of uint8 arrays (T, neurons)
         Of every layer of the whole network, as traced by the golden model.
+    reported : tuple of int or None
+        Layers that the host hears: see :func:`lamina.models.fabric.tables.nodes_of`.
     """
-    found = _Fabric(fabric, config, spikes, layer_spikes)
+    found = _Fabric(fabric, config, spikes, layer_spikes, reported)
     found.run()
     return FabricCost(cycles=found.heard, flits=found.ways.flits, flit_hops=found.ways.links,
                       slots={number: tile.begins for number, tile in found.tiles.items()})

@@ -1,0 +1,64 @@
+"""A recurrent, sparse network of clusters in a plane, as large as one likes.
+
+A cluster hears those to the west and to the south within a timestep, itself and the one to the east
+a timestep later; a tenth of the synapses are there, and constant currents keep a few per cent of
+the neurons firing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lamina.models.config import ResetRule
+from lamina.models.program import Encoder, Layer, Program
+from lamina.models.source import INPUT, Source
+
+__all__ = ["ACC_BITS", "STATE_BITS", "cluster_spikes", "clusters"]
+
+DENSITY, LARGEST = 0.1, 12
+"""Share of the synapses that are there, and their largest weight [LSB]."""
+THETA, DECAY, CURRENTS = 400, 192, (60, 112)
+"""Threshold, D of the leak, range of the currents [LSB]: above 100 a neuron fires by itself."""
+INPUTS, INPUT_SHARE = 64, 0.2
+STATE_BITS, ACC_BITS = 14, 18
+
+
+def clusters(size: tuple[int, int], neurons: int, timesteps: int, seed: int = 0) -> Program:
+    """The network; layer number ``x + y * width`` is the cluster at (x, y).
+
+    Parameters
+    ----------
+    size : (int, int)
+        Clusters along x and y.
+    neurons : int
+        Of a cluster.
+    timesteps, seed : int
+    """
+    rng = np.random.default_rng(seed)
+    width, height = size
+    layers = []
+    for number in range(width * height):
+        x, y = number % width, number // width
+        heard = [(number - 1, 0)] * (x > 0) + [(number - width, 0)] * (y > 0)
+        heard += [(number, 1)] + [(number + 1, 1)] * (x < width - 1)
+        sources = [Source(layer=layer, first=0, units=neurons, delay=delay)
+                   for layer, delay in heard]
+        if number == 0:
+            sources.insert(0, Source(layer=INPUT, first=0, units=INPUTS, delay=0))
+        axons = sum(source.units for source in sources)
+        weights = rng.integers(-LARGEST, LARGEST + 1, (axons, neurons))
+        weights[rng.random(weights.shape) >= DENSITY] = 0
+        constant = {"decay": DECAY, "theta": THETA, "r": THETA, "v_reset": 0}
+        layers.append(Layer(
+            name=f"cluster{number}", weights=weights, reset=ResetRule.SUBTRACT,
+            bias=rng.integers(*CURRENTS, neurons), sources=tuple(sources),
+            **{name: np.full(neurons, value) for name, value in constant.items()}))
+    return Program(name="clusters", layers=tuple(layers), timesteps=timesteps, weight_bits=8,
+                   acc_bits=ACC_BITS, state_bits=STATE_BITS, input_shape=(INPUTS,),
+                   encoder=Encoder(kind="spikes"))
+
+
+def cluster_spikes(timesteps: int, seed: int = 0) -> np.ndarray:
+    """Input of one sample, uint8 (1, timesteps, lines of the first cluster)."""
+    rng = np.random.default_rng(seed)
+    return (rng.random((1, timesteps, INPUTS)) < INPUT_SHARE).astype(np.uint8)
