@@ -15,23 +15,16 @@ import time
 
 import numpy as np
 
-from lamina.flows.fabric.mapper import Activity, Mapped, mapped_as, parse_mesh, tile_core
+from lamina.flows.fabric.mapper import Activity, mapped_as, parse_mesh, tile_core
 from lamina.flows.fabric.verify import verify_fabric
 from lamina.flows.progress import say, step
-from lamina.models.config import HardwareConfig
-from lamina.models.fabric.config import MeshConfig
-from lamina.models.fabric.mapping import Part, assemble
+from lamina.models.fabric.mapping import FabricProgram
 from lamina.models.fabric.tables import sized
 from lamina.models.fabric.timing import fabric_cycles
 from lamina.models.network import run
-from lamina.models.program import Program
-from lamina.tb.clusters import ACC_BITS, STATE_BITS, cluster_spikes, clusters
+from lamina.tb.clusters import CORE, MOST, cluster_spikes, clusters
 
-__all__ = ["CORE", "MOST", "main"]
-
-CORE = HardwareConfig(lanes=8, tiers=(8,), weight_words=16, axons=64, groups=8, layers=4,
-                      state_bits=STATE_BITS, acc_bits=ACC_BITS, features=("sources",))
-MOST = {"weight_words": 65536, "axons": 16384, "groups": 128, "layers": 64, "mask_rows": 4096}
+__all__ = ["main"]
 
 
 def main() -> None:
@@ -46,20 +39,17 @@ def main() -> None:
     options = parser.parse_args()
     size = (*parse_mesh(options.size), 1)[:2]
     start = time.perf_counter()
-    program = clusters(size, options.neurons, options.timesteps, options.seed)
-    spikes = cluster_spikes(options.timesteps, options.seed)
-    mesh = MeshConfig(size=size)
     with step("dividing the network"):
-        fabric = assemble(program, mesh, {number: (Part(number, 0, options.neurons),)
-                                          for number in range(mesh.tiles)}, CORE.lanes)
+        fabric = clusters(size, options.neurons, options.timesteps, options.seed)
+    spikes, tiles = cluster_spikes(options.timesteps, options.seed), fabric.mesh.tiles
     with step("running the golden model"):
-        trace = run(program, spikes, CORE.tiers, trace=True)
+        trace = run(fabric.program, spikes, CORE.tiers, trace=True)
     layers = [layer[0] for layer in trace.layer_spikes]
     share = float(np.mean([layer.mean() for layer in layers]))
-    print(f"{mesh.tiles} tiles, {mesh.tiles * options.neurons} neurons, {options.timesteps} "
+    print(f"{tiles} tiles, {tiles * options.neurons} neurons, {options.timesteps} "
           f"timesteps, {100 * share:.2f} % of the neurons fire per timestep")
     if options.simulate:
-        simulate(program, fabric, spikes, options)
+        simulate(fabric, spikes, options)
         return
     with step("timing the fabric"):
         cost = fabric_cycles(fabric, sized(fabric, tile_core(fabric, CORE, MOST)), spikes[0],
@@ -69,9 +59,9 @@ def main() -> None:
           f"{time.perf_counter() - start:.1f} s")
 
 
-def simulate(program: Program, fabric, spikes: np.ndarray, options: argparse.Namespace) -> None:
+def simulate(fabric: FabricProgram, spikes: np.ndarray, options: argparse.Namespace) -> None:
     """Compare, and print what the model expected."""
-    mapped: Mapped = mapped_as(fabric, Activity.measured(program, spikes, CORE.tiers))
+    mapped = mapped_as(fabric, Activity.measured(fabric.program, spikes, CORE.tiers))
     options.out.mkdir(parents=True, exist_ok=True)
     found = verify_fabric(mapped, tile_core(fabric, CORE, MOST), spikes, None, options.out,
                           workers=1, notice=say)

@@ -46,7 +46,6 @@ _EXTRA = {"compile": ("export_nir",), "run": ("trace",), "quantise": ("explore",
           "undervolt": ("chips", "volts")}
 
 
-_ON_MESH = ("compile", "verify")
 _ON_CLUSTER = ("flow", "verify")
 
 
@@ -113,9 +112,6 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.scheduler is not None and arguments.command not in _ON_CLUSTER:
         raise UserError(f"--scheduler: {arguments.command} runs on this machine, a cluster is for "
                         f"explore, {', '.join(_ON_CLUSTER)}")
-    if arguments.mesh not in (None, "1x1x1") and arguments.command not in _ON_MESH:
-        raise UserError(f"--mesh {arguments.mesh}: {arguments.command} works on one core, a mesh "
-                        f"is for {', '.join(_ON_MESH)}")
     steps = importlib.import_module("lamina.flows.steps")
     fields = {field.name for field in dataclasses.fields(steps.Options)}
     given = {name: value for name, value in vars(arguments).items()

@@ -18,12 +18,14 @@ from lamina.models.faults import FaultModel, faulty_program
 from lamina.models.program import Program
 from lamina.models.voltage import can_fail
 
-__all__ = ["DEFAULT_SAMPLES", "DEFAULT_TARGET", "Job", "Options", "compile_for", "load_program",
-           "require_fit", "resolve"]
+__all__ = ["DEFAULT_SAMPLES", "DEFAULT_TARGET", "ON_MESH", "Job", "Options", "compile_for",
+           "load_program", "require_fit", "resolve"]
 
 DEFAULT_SAMPLES = 20
 DEFAULT_TARGET = "icebreaker"
 DEFAULT_CALIBRATION = "45nm"
+ON_MESH = ("compile", "verify")
+"""Commands that divide a network over tiles."""
 _READER = ("dt", "reset", "integrator", "refractory", "cut", "timesteps", "encoder", "seed")
 _COMPILE_ONLY = ("weight_bits", "dt", "reset", "integrator", "refractory", "cut", "timesteps",
                  "encoder", "tier_modes", "tier_fill", "adders", "compensate")
@@ -225,14 +227,23 @@ class Job:
         return data
 
 
-def resolve(options: Options) -> Job:
-    """Look up what `options` name.
+def resolve(options: Options, command: str) -> Job:
+    """Look up what `options` name, for a command.
 
     Raises
     ------
     UserError
-        If network or target do not exist, or an option cannot act on a finished program.
+        If network or target do not exist, an option cannot act on a finished program, or the
+        command cannot work on a mesh, be it one that an earlier run left in its settings.
     """
+    job = _looked_up(options)
+    if job.on_mesh and command not in ON_MESH:
+        raise UserError(f"--mesh {job.options.mesh}: {command} works on one core, a mesh is for "
+                        f"{', '.join(ON_MESH)}")
+    return job
+
+
+def _looked_up(options: Options) -> Job:
     net = options.net
     if net.is_dir():
         return _from_folder(options)

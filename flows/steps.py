@@ -92,7 +92,7 @@ def check(options: Options) -> Verdict:
     UserError
         If the file cannot be read or an option is wrong by itself.
     """
-    job = resolve(options)
+    job = resolve(options, "check")
     if job.source is None or job.program_folder is not None:
         raise UserError(f"{options.net}: must be a .nir file, it is a program already")
     return check_network(job.source, **options.reader)
@@ -112,7 +112,7 @@ def compile_network(options: Options, *, export_nir: pathlib.Path | None = None)
     UserError
         One line that names what is wrong, as in every step.
     """
-    job = resolve(options)
+    job = resolve(options, "compile")
     if job.program_folder is not None:
         raise UserError(f"{options.net}: must be a .nir file, it is a program already")
     with workspace(job.out, job.settings):
@@ -139,7 +139,7 @@ def quantise(options: Options, *, explore: bool = False, keep: float = 0.1) -> S
         return compile_network(options)
     if options.weight_bits is not None:
         raise UserError("--explore tries every width: leave --weight-bits out")
-    job = resolve(options)
+    job = resolve(options, "quantise")
     if job.program_folder is not None:
         raise UserError(f"{options.net}: must be a .nir file, it is a program already")
     with workspace(job.out, job.settings):
@@ -153,7 +153,7 @@ def quantise(options: Options, *, explore: bool = False, keep: float = 0.1) -> S
 
 def generate(options: Options) -> Summary:
     """Write Verilog, vectors and the bench that needs no Python to ``OUT/design``."""
-    job = resolve(options)
+    job = resolve(options, "generate")
     with workspace(job.out, job.settings):
         program = _program(job)
         files = _generate(job.fitted(program), program)
@@ -164,7 +164,7 @@ def verify(options: Options) -> Summary:
     """Compare simulated hardware and golden model; ``OUT/verify/verify.json``."""
     if options.on not in (None, "rtl", "netlist"):
         raise UserError(f"--on must be rtl or netlist, not {options.on}")
-    job = resolve(options)
+    job = resolve(options, "verify")
     with workspace(job.out, job.settings):
         program = _program(job)
         result = _verify_mesh(job, program) if job.on_mesh else _verify(job.fitted(program),
@@ -174,7 +174,7 @@ def verify(options: Options) -> Summary:
 
 def synth(options: Options) -> Summary:
     """Make a bitstream in ``OUT/synth``, from ``OUT/design`` or a new one."""
-    job = resolve(options)
+    job = resolve(options, "synth")
     with workspace(job.out, job.settings):
         program = _program(job)
         job = job.fitted(program)
@@ -186,7 +186,7 @@ def synth(options: Options) -> Summary:
 
 def report(options: Options) -> Summary:
     """Collect what is in ``OUT`` into ``report.json`` and ``report.html``."""
-    job = resolve(options)
+    job = resolve(options, "report")
     with workspace(job.out, job.settings):
         program = _program(job)
         return _report(job.fitted(program), program)
@@ -194,7 +194,7 @@ def report(options: Options) -> Summary:
 
 def flow(options: Options) -> Summary:
     """All steps in turn."""
-    job = resolve(options)
+    job = resolve(options, "flow")
     with workspace(job.out, job.settings):
         program = _program(job, again=True)
         job = job.fitted(program)
@@ -223,7 +223,7 @@ def undervolt(options: Options, *, chips: int | None = None,
     for name, reason in (("tier_modes", "tries modes of its own"), ("chip", "takes --chips")):
         if getattr(options, name) is not None:
             raise UserError(f"--{name.replace('_', '-')}: undervolt {reason}")
-    job = resolve(dataclasses.replace(options, samples=None, tier_fill=None))
+    job = resolve(dataclasses.replace(options, samples=None, tier_fill=None), "undervolt")
     if job.options.data is None:
         raise UserError("--data must name labelled samples: a study needs their accuracy")
     modes = studier.modes_of(len(job.target.config.tiers), volts or studier.VOLTS)
@@ -240,7 +240,7 @@ def run(options: Options, *, trace: bool = False) -> Summary:
     layer's as well.
     """
     on = options.on or "golden"
-    job = resolve(options)
+    job = resolve(options, "run")
     out = options.out or pathlib.Path("out") / f"{job.name}-{on.replace('/', '-').strip('-')}.npz"
     arrays = execute(job, on, trace=trace)
     with replaced_file(out) as partial, partial.open("wb") as stream:

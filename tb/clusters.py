@@ -9,22 +9,27 @@ from __future__ import annotations
 
 import numpy as np
 
-from lamina.models.config import ResetRule
+from lamina.models.config import HardwareConfig, ResetRule
+from lamina.models.fabric.config import MeshConfig
+from lamina.models.fabric.mapping import FabricProgram, Part, assemble
 from lamina.models.program import Encoder, Layer, Program
 from lamina.models.source import INPUT, Source
 
-__all__ = ["ACC_BITS", "STATE_BITS", "cluster_spikes", "clusters"]
+__all__ = ["CORE", "MOST", "cluster_spikes", "clusters"]
 
 DENSITY, LARGEST = 0.1, 12
 """Share of the synapses that are there, and their largest weight [LSB]."""
 THETA, DECAY, CURRENTS = 400, 192, (60, 112)
 """Threshold, D of the leak, range of the currents [LSB]: above 100 a neuron fires by itself."""
 INPUTS, INPUT_SHARE = 64, 0.2
-STATE_BITS, ACC_BITS = 14, 18
+CORE = HardwareConfig(lanes=8, tiers=(8,), weight_words=16, axons=64, groups=8, layers=4,
+                      state_bits=14, acc_bits=18, features=("sources",))
+MOST = {"weight_words": 65536, "axons": 16384, "groups": 128, "layers": 64, "mask_rows": 4096}
+"""Core of a tile, and how far it may grow."""
 
 
-def clusters(size: tuple[int, int], neurons: int, timesteps: int, seed: int = 0) -> Program:
-    """The network; layer number ``x + y * width`` is the cluster at (x, y).
+def clusters(size: tuple[int, int], neurons: int, timesteps: int, seed: int = 0) -> FabricProgram:
+    """The network, a cluster on each tile; layer ``x + y * width`` is the one at (x, y).
 
     Parameters
     ----------
@@ -53,9 +58,11 @@ def clusters(size: tuple[int, int], neurons: int, timesteps: int, seed: int = 0)
             name=f"cluster{number}", weights=weights, reset=ResetRule.SUBTRACT,
             bias=rng.integers(*CURRENTS, neurons), sources=tuple(sources),
             **{name: np.full(neurons, value) for name, value in constant.items()}))
-    return Program(name="clusters", layers=tuple(layers), timesteps=timesteps, weight_bits=8,
-                   acc_bits=ACC_BITS, state_bits=STATE_BITS, input_shape=(INPUTS,),
-                   encoder=Encoder(kind="spikes"))
+    program = Program(name="clusters", layers=tuple(layers), timesteps=timesteps, weight_bits=8,
+                      acc_bits=CORE.acc_bits, state_bits=CORE.state_bits, input_shape=(INPUTS,),
+                      encoder=Encoder(kind="spikes"))
+    return assemble(program, MeshConfig(size=size), {
+        number: (Part(number, 0, neurons),) for number in range(width * height)}, CORE.lanes)
 
 
 def cluster_spikes(timesteps: int, seed: int = 0) -> np.ndarray:

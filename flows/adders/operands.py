@@ -68,7 +68,7 @@ def network_weights(net: pathlib.Path) -> np.ndarray:
     UserError
         If there is no network.
     """
-    job = resolve(Options(net=net))
+    job = resolve(Options(net=net), "adders")
     program = (compile_for(job, None).program if job.program_folder is None
                else load_program(job.program_folder))
     return np.concatenate([layer.weights.ravel() for layer in program.layers])

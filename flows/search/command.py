@@ -95,7 +95,7 @@ def explore(options: Options, wanted: SearchOptions) -> steps.Summary:
     """
     if options.data is None:
         raise UserError("--data must name labelled samples: a search needs their accuracy")
-    job = resolve(options)
+    job = resolve(options, "explore")
     _check_modes(wanted.modes, len(job.target.config.tiers))
     compiled = steps.compile_network(dataclasses.replace(options, tier_modes=None, adders=None))
     program = load_program(compiled.path)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -101,6 +102,22 @@ class Tile:
     program: Program
     channels: tuple[Channel, ...]
     lines: tuple[tuple[tuple[int, int, int], bool, int], ...]
+
+    def inputs(self, spikes: np.ndarray, layer_spikes: Sequence[np.ndarray]) -> np.ndarray:
+        """Input of `program`, uint8 (..., T, lines), from that of the whole network.
+
+        Parameters
+        ----------
+        spikes : uint8 array (..., T, axons)
+        layer_spikes : sequence of uint8 arrays (..., T, neurons)
+            Of every layer.
+        """
+        timesteps = spikes.shape[-2]
+        found = np.zeros((*spikes.shape[:-1], self.program.axons), dtype=np.uint8)
+        for (layer, first, units), delayed, line in self.lines:
+            seen = (spikes if layer == INPUT else layer_spikes[layer])[..., first:first + units]
+            found[..., int(delayed):, line:line + units] = seen[..., :timesteps - int(delayed), :]
+        return found
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -6,7 +6,6 @@ import numpy as np
 
 from lamina.models.fabric.mapping import FabricProgram, Tile
 from lamina.models.network import run
-from lamina.models.source import INPUT
 
 __all__ = ["FabricTrace", "run_fabric"]
 
@@ -58,12 +57,7 @@ def run_fabric(fabric: FabricProgram, spikes: np.ndarray, tiers: tuple[int, ...]
 
 
 def _run_tile(tile: Tile, spikes: np.ndarray, trace: FabricTrace, tiers: tuple[int, ...]) -> None:
-    samples, timesteps, _ = spikes.shape
-    lines = np.zeros((samples, timesteps, tile.program.axons), dtype=np.uint8)
-    for (layer, first, units), delayed, line in tile.lines:
-        seen = (spikes if layer == INPUT else trace.spikes[layer])[:, :, first:first + units]
-        lines[:, int(delayed):, line:line + units] = seen[:, :timesteps - int(delayed)]
-    found = run(tile.program, lines, tiers, trace=True)
+    found = run(tile.program, tile.inputs(spikes, trace.spikes), tiers, trace=True)
     for number, part in enumerate(tile.parts):
         cut = slice(part.first, part.first + part.neurons)
         trace.spikes[part.layer][:, :, cut] = found.layer_spikes[number]

@@ -19,12 +19,11 @@ from lamina.models.cost.graph import jobs_of, relays_of
 from lamina.models.cost.scheduler import Scheduler
 from lamina.models.cost.sequencer import Emitter
 from lamina.models.fabric.config import FabricConfig, MeshConfig, Port
-from lamina.models.fabric.mapping import HOST, FabricProgram
+from lamina.models.fabric.mapping import HOST, FabricProgram, Tile
 from lamina.models.fabric.outbox import Range
 from lamina.models.fabric.routes import order_routes
 from lamina.models.fabric.tables import Node, nodes_of
 from lamina.models.placement import place
-from lamina.models.source import INPUT
 
 __all__ = ["FabricCost", "fabric_cycles"]
 
@@ -114,17 +113,20 @@ class _SlowEmitter(Emitter):
 class _Tile:
     """One tile's share of a sample."""
 
-    def __init__(self, fabric: FabricProgram, config: FabricConfig, number: int, node: Node,
-                 lines: np.ndarray, fired: Sequence[np.ndarray]):
-        program = fabric.tiles[number].program
+    def __init__(self, tile: Tile, config: FabricConfig, node: Node, spikes: np.ndarray,
+                 layer_spikes: Sequence[np.ndarray]):
+        program = tile.program
+        fired = [layer_spikes[part.layer][:, part.first:part.first + part.neurons]
+                 for part in tile.parts]
         self.outbox = _Outbox(node)
         self.scheduler = Scheduler(config.core)
         self.scheduler.emitter = self.emitter = _SlowEmitter(self.outbox)
-        self.layers = jobs_of(program, config.core, lines, fired)
+        self.layers = jobs_of(program, config.core, tile.inputs(spikes, layer_spikes),
+                              fired)
         self.relays = relays_of(program, config.core)
         placed = place(program, config.core.lanes).layers
-        self._rows = [_row_events(layer.units, layer.row, layer.rows, spikes, config.core.lanes)
-                      for layer, spikes in zip(placed, fired, strict=True)]
+        self._rows = [_row_events(layer.units, layer.row, layer.rows, found, config.core.lanes)
+                      for layer, found in zip(placed, fired, strict=True)]
         self.begins: list[int] = []
         self.freed = -1
 
@@ -208,9 +210,8 @@ class _Fabric:
         self._nodes = nodes_of(fabric, config, reported)
         self._tile_at = {mesh.address(tile): tile for tile in range(mesh.tiles)}
         self._host, self._offered, self.heard = _Outbox(self._nodes[HOST]), 0, 0
-        self.tiles = {number: _Tile(fabric, config, number, self._nodes[number],
-                                    *_shares(fabric, number, spikes, layer_spikes))
-                      for number in fabric.order}
+        self.tiles = {number: _Tile(fabric.tiles[number], config, self._nodes[number], spikes,
+                                    layer_spikes) for number in fabric.order}
         self._closed: dict[tuple[int, int], int] = collections.defaultdict(int)
 
     def run(self) -> None:
@@ -246,18 +247,6 @@ class _Fabric:
             left, arrival = self.ways.leave(number, source, cycle, for_host=channel.host)
             outbox.credit(channel.credit, arrival)
             cycle = left + 1
-
-
-def _shares(fabric: FabricProgram, number: int, spikes: np.ndarray,
-            layer_spikes: Sequence[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Input lines (T, axons) of a tile's program, and spikes of its parts."""
-    tile = fabric.tiles[number]
-    lines = np.zeros((len(spikes), tile.program.axons), dtype=np.uint8)
-    for (layer, first, units), delayed, line in tile.lines:
-        seen = (spikes if layer == INPUT else layer_spikes[layer])[:, first:first + units]
-        lines[int(delayed):, line:line + units] = seen[:len(spikes) - int(delayed)]
-    return lines, [layer_spikes[part.layer][:, part.first:part.first + part.neurons]
-                   for part in tile.parts]
 
 
 def fabric_cycles(fabric: FabricProgram, config: FabricConfig, spikes: np.ndarray,

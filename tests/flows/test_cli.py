@@ -62,6 +62,8 @@ def fails(capsys, *arguments, status=2):
     (["verify", NET, "--chip", "-1"], "argument --chip: must be in 0..4294967295, not -1"),
     (["flow", NET, "--mesh", "2x2x1"],
      "--mesh 2x2x1: flow works on one core, a mesh is for compile, verify"),
+    (["explore", NET, "--data", "digits", "--mesh", "2x2"],
+     "--mesh 2x2: explore works on one core, a mesh is for compile, verify"),
     (["verify", NET, "--mesh", "2y2"], "--mesh must be like 4, 4x2 or 2x2x2, or auto, not '2y2'"),
     (["verify", NET, "--mesh", "500"], "--mesh 500: size along x must be in 1..128, not 500"),
     (["synth", NET, "--scheduler", "host:1"],

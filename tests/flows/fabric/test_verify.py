@@ -42,6 +42,11 @@ def test_its_picture_is_beside_it(verified):
     assert (verified / "verify" / "mesh.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_run_on_a_mesh_is_not_taken_for_one_core(verified, capsys):
+    assert cli.main(["report", str(verified)]) == 2
+    assert "--mesh 2: report works on one core" in capsys.readouterr().err
+
+
 def test_a_mesh_that_computes_something_else_is_told(verified, capsys, monkeypatch):
     """A golden model with another threshold: status 1, and where it began."""
     plain = verify.run
