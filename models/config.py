@@ -362,6 +362,11 @@ class HardwareConfig:
         return max(2, self.weight_bits)
 
     @property
+    def blocks(self) -> int:
+        """Blocks of lanes: one up to 16, else of 8 each; what controls all has a copy for each."""
+        return 1 if self.lanes <= 16 else self.lanes // 8
+
+    @property
     def neurons(self) -> int:
         """Neurons that the state memory holds."""
         return self.lanes * self.groups

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.models.config import SPRAM_WAKE_CYCLES, HardwareConfig, Register, Space
+from lamina.rtl.copies import copies
 from lamina.rtl.streams import request_layout
 
 __all__ = ["CORE_ID", "CORE_VERSION", "HostAccess"]
@@ -18,8 +19,9 @@ CORE_VERSION = 1
 class HostAccess(wiring.Component):
     """Serve one request after the other; memories only while ``idle``.
 
-    A write takes 2 cycles (the last chunk of a wide word commits it), a register or weight read 4,
-    a state read ``lanes + 5`` at most, a counter read one counter round more.
+    A write takes 2 cycles (the last chunk of a wide word commits it, one cycle later), a read of a
+    register or weight 6, of a state ``min(lanes, 16) + 7`` at most, a counter read one counter
+    round more. What goes to the memories comes from registers.
 
     Parameters
     ----------
@@ -51,9 +53,10 @@ class HostAccess(wiring.Component):
     hold : Out(1)
         A memory is wanted: take no events, so that ``idle`` comes and stays.
     state_address, state_lanes, state_i, state_shift, state_o
-        To the state memory: row to read or write, lanes to write, slot, shift, slot of lane 0.
+        To the state memory: row to read or write, lanes to write, slot, shift of each block of
+        lanes, slot of its lane 0. The slot is 0 but with a write.
     weight_address, weight_read, weight_write, weight_i, weight_o
-        To the weight memory.
+        To the weight memory; the address a cycle before the rest, and while it is wanted.
     zero_stb, counter_read, counter_index, counter_low, counter_high, counter_ready
         To the counters.
     """
@@ -64,6 +67,7 @@ class HostAccess(wiring.Component):
         self._config = config
         self._row_bits = (8 * config.groups - 1).bit_length()
         self._lane_bits = (config.lanes - 1).bit_length()
+        self._block_bits = (config.lanes // config.blocks - 1).bit_length()
         tiers = len(config.tiers)
         widest = config.lanes * max(config.tiers)
         super().__init__({
@@ -86,8 +90,8 @@ class HostAccess(wiring.Component):
             "state_address": Out(self._row_bits),
             "state_lanes": Out(config.lanes),
             "state_i": Out(config.slot_bits),
-            "state_shift": Out(1),
-            "state_o": In(config.slot_bits),
+            "state_shift": Out(config.blocks),
+            "state_o": In(data.ArrayLayout(config.slot_bits, config.blocks)),
             "weight_address": Out((config.weight_words - 1).bit_length()),
             "weight_read": Out(tiers),
             "weight_write": Out(tiers),
@@ -110,27 +114,31 @@ class HostAccess(wiring.Component):
         pending = Signal()
         served = Signal()
         waking = Signal()
-        m.d.sync += pending.eq(self.request.valid & ~self.request.ready & ~waking)
+        rested = Signal()
+        m.d.sync += [pending.eq(self.request.valid & ~self.request.ready & ~waking),
+                     rested.eq(self.idle)]
         m.d.comb += [
-            served.eq(pending & (is_register | self.idle)),
-            self.descriptor_address.eq(address),
-            self.descriptor_i.eq(request.data),
-            self.busy.eq(pending & self.idle),
-            self.hold.eq(pending & ~is_register),
+            served.eq(pending & (is_register | rested)),
+            self.hold.eq(self.request.valid & ~is_register),
         ]
         chunk = self._locate(m, address, space)
-        self._stage(m, chunk)
+        slot = self._stage(m)
         tier_writes = Signal(len(self._config.tiers))
         write = Signal()
-        m.d.comb += [write.eq(served & request.write), self.weight_write.eq(tier_writes)]
+        m.d.comb += write.eq(served & request.write)
+        m.d.sync += [
+            self.busy.eq(pending & rested), self.weight_write.eq(tier_writes),
+            self.descriptor_address.eq(address), self.descriptor_i.eq(request.data),
+            self.descriptor_write.eq(0), self.state_lanes.eq(0), self.state_i.eq(0),
+        ]
         with m.If(write):
             m.d.comb += self.request.ready.eq(1)
             with m.If(is_register):
                 self._write_register(m, address, request.data)
             with m.Elif(space == Space.DESCRIPTORS):
-                m.d.comb += self.descriptor_write.eq(1)
+                m.d.sync += self.descriptor_write.eq(1)
             with m.Elif((space == Space.STATE) & chunk["state_last"]):
-                m.d.comb += self.state_lanes.eq(1 << chunk["lane"])
+                m.d.sync += [self.state_lanes.eq(1 << chunk["lane"]), self.state_i.eq(slot)]
             with m.Elif(space[3] & chunk["weight_last"]):
                 m.d.comb += tier_writes.eq(1 << space[:3])
         wanted, lost, switched = self._modes(m, write & is_register)
@@ -148,7 +156,7 @@ class HostAccess(wiring.Component):
         state_bits = (config.slot_chunks - 1).bit_length()
         state_chunk = address[:state_bits]
         lane = address[state_bits:state_bits + self._lane_bits]
-        m.d.comb += self.state_address.eq(address[state_bits + self._lane_bits:])
+        m.d.sync += self.state_address.eq(address[state_bits + self._lane_bits:])
         counts = [config.tier_chunks(tier) for tier in range(len(config.tiers))]
         weight_chunk = Signal(max((max(counts) - 1).bit_length(), 1))
         weight_last = Signal()
@@ -164,24 +172,24 @@ class HostAccess(wiring.Component):
                 "state_last": state_chunk == config.slot_chunks - 1,
                 "weight": weight_chunk, "weight_last": weight_last}
 
-    def _stage(self, m, chunk):
-        """Collect the chunks of a wide word; the newest one is at the top."""
+    def _stage(self, m):
+        """Collect the chunks of a wide word, the newest one at the top; returns the state slot."""
         config = self._config
         data = self.request.payload.data
         taken = self.request.valid & self.request.ready & self.request.payload.write
         widest = max(config.slot_chunks, *(config.tier_chunks(t) for t in range(len(config.tiers))))
         if widest == 1:
-            m.d.comb += [self.state_i.eq(data), self.weight_i.eq(data)]
-            return
+            m.d.sync += self.weight_i.eq(data)
+            return data
         staged = Signal(16 * (widest - 1))
         with m.If(taken):
             m.d.sync += staged.eq(Cat(staged, data)[16:])
         whole = Cat(staged, data)
-        m.d.comb += self.state_i.eq(whole[16 * (widest - config.slot_chunks):])
         with m.Switch(self.request.payload.space[:3]):
             for tier in range(len(config.tiers)):
                 with m.Case(tier):
-                    m.d.comb += self.weight_i.eq(whole[16 * (widest - config.tier_chunks(tier)):])
+                    m.d.sync += self.weight_i.eq(whole[16 * (widest - config.tier_chunks(tier)):])
+        return whole[16 * (widest - config.slot_chunks):]
 
     def _write_register(self, m, address, value):
         with m.Switch(address):
@@ -229,27 +237,38 @@ class HostAccess(wiring.Component):
         """Serve reads: fetch, shift the wanted lane down or wait for the counters, respond."""
         request = self.request.payload
         value = Signal(16)
-        shifts = Signal(self._lane_bits + 1)
+        lane = chunk["lane"]
+        shifts = Signal(self._block_bits + 1)
+        shifting = Signal()
+        slot = self.state_o[0] if self._config.blocks == 1 else (
+            self.state_o[lane[self._block_bits:]])
+        m.d.comb += self.state_shift.eq(Cat(*copies(m, shifting, self._config.blocks, "shift")))
         counter = Cat(request.address[1:4], request.address[5])
         m.d.comb += [self.response.payload.eq(value), self.counter_index.eq(counter)]
         with m.FSM():
             with m.State("IDLE"):
-                m.d.sync += shifts.eq(chunk["lane"])
+                m.d.sync += [shifts.eq(lane[:self._block_bits]), self.weight_read.eq(0)]
                 with m.If(asked):
-                    m.next = "FETCH"
+                    m.next = "AIM"
                     with m.If((request.space == Space.REGISTERS) & request.address[4:].any()):
                         m.next = "COUNTER"
                     with m.If(request.space[3]):
-                        m.d.comb += self.weight_read.eq(1 << request.space[:3])
+                        m.d.sync += self.weight_read.eq(1 << request.space[:3])
+            with m.State("AIM"):
+                m.d.sync += self.weight_read.eq(0)
+                m.next = "WAIT"
+            with m.State("WAIT"):
+                m.next = "FETCH"
             with m.State("FETCH"):
                 self._select(m, value, chunk, variables)
                 m.next = "RESPOND"
                 with m.If(request.space == Space.STATE):
+                    m.d.comb += shifting.eq(1)
                     m.next = "SHIFT"
             with m.State("SHIFT"):
-                m.d.comb += self.state_shift.eq(1)
+                m.d.comb += shifting.eq(shifts != 0)
                 m.d.sync += [shifts.eq(shifts - 1),
-                             value.eq(self.state_o.word_select(chunk["state"], 16))]
+                             value.eq(slot.word_select(chunk["state"], 16))]
                 with m.If(shifts == 0):
                     m.next = "RESPOND"
             with m.State("COUNTER"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out, connect, flipped
@@ -74,7 +74,8 @@ class Core(wiring.Component):
         m.submodules.state = state = StateMemory(config)
         m.submodules.lanes = lanes = Lanes(config)
         m.submodules.emitter = emitter = Emitter(config)
-        m.submodules.counters = counters = Counters(most)
+        m.submodules.counters = counters = Counters(
+            most, distributed=config.blocks > 1 and platform is None)
         m.submodules.access = access = HostAccess(config, len(most))
         connect(m, flipped(self.events), buffer.events)
         connect(m, emitter.output, flipped(self.output))
@@ -145,7 +146,7 @@ class Core(wiring.Component):
             former.addr.eq(sequencer.mask_row),
             write.addr.eq(Mux(scheduler.clearing, scheduler.clear_row, sequencer.store_row)),
             write.data.eq(Mux(scheduler.clearing, 0, lanes.spikes)),
-            write.en.eq(sequencer.store | scheduler.clearing),
+            write.en.eq(sequencer.store[0] | scheduler.clearing),
             scan.addr.eq(job.source_row + scanner.address),
             buffer.address.eq(Mux(scheduler.clearing, scheduler.clear_row, scanner.address)),
             buffer.erase.eq((scanner.fetch & ~job.internal) | scheduler.clearing),
@@ -154,6 +155,7 @@ class Core(wiring.Component):
             scanner.start.eq(scheduler.scan_start),
             scanner.slot.eq(scheduler.scan_tag),
             scanner.words.eq(scheduler.scan_words),
+            scanner.silent.eq(buffer.silent & ~job.internal),
             scanner.ready_words.eq(scheduler.scan_words),
             scheduler.scan_busy.eq(scanner.busy),
             scanner.read_slot.eq(sequencer.tag),
@@ -192,7 +194,8 @@ class Core(wiring.Component):
     def _connect_weights(self, m, sequencer, weights, lanes, access):
         m.d.comb += [
             weights.access.eq(sequencer.access),
-            weights.address.eq(Mux(access.busy, access.weight_address, sequencer.address)),
+            sequencer.host_address.eq(access.weight_address),
+            weights.address.eq(sequencer.address),
             weights.gated.eq(access.gated | sequencer.gated),
             weights.fill_mid.eq(access.fill_mid),
             weights.host_read.eq(access.weight_read),
@@ -219,31 +222,31 @@ class Core(wiring.Component):
         m.d.comb += [
             state.address.eq(Mux(access.busy, access.state_address, sequencer.state_address)),
             state.shift.eq(access.state_shift),
-            access.state_o.eq(state.word[0]),
+            *[access.state_o[block].eq(state.word[block * config.lanes // config.blocks])
+              for block in range(config.blocks)],
             state.write_address.eq(sequencer.store_row),
         ]
-        given = Signal(config.slot_bits)
-        with m.If(access.busy):
-            m.d.comb += [given.eq(access.state_i), state.write_lanes.eq(access.state_lanes),
-                         state.write_address.eq(access.state_address)]
-        with m.Elif(scheduler.clearing):
+        stored, cleared = Signal(config.lanes), Signal(config.lanes)
+        with m.If(sequencer.store[0]):
+            m.d.comb += stored.eq(sequencer.finishing)
+        with m.If(scheduler.clearing):
             row = StateRegion.MEMBRANE * config.groups + scheduler.clear_row
             inside = scheduler.clear_row < config.groups
-            m.d.comb += [state.write_address.eq(row),
-                         state.write_lanes.eq(inside.replicate(config.lanes))]
-        with m.Elif(sequencer.store):
-            m.d.comb += state.write_lanes.eq(sequencer.finishing)
+            m.d.comb += [state.write_address.eq(row), cleared.eq(inside.replicate(config.lanes))]
+        with m.Elif(access.busy):
+            m.d.comb += state.write_address.eq(access.state_address)
+        m.d.comb += state.write_lanes.eq(stored | cleared | access.state_lanes)
         for lane in range(config.lanes):
-            stored = lanes.membranes[lane].as_unsigned()
-            extended = Cat(stored, stored[-1].replicate(config.slot_bits - config.state_bits))
-            m.d.comb += state.write_word[lane].eq((extended | given).as_signed())
+            membrane = lanes.membranes[lane].as_unsigned()
+            extended = Cat(membrane, membrane[-1].replicate(config.slot_bits - config.state_bits))
+            m.d.comb += state.write_word[lane].eq((extended | access.state_i).as_signed())
 
     def _connect_output(self, m, sequencer, scheduler, emitter, lanes):
         cleared = scheduler.cleared_stb
         m.d.comb += [
             emitter.push.eq(sequencer.push | cleared),
             emitter.reserve.eq(sequencer.reserve | cleared),
-            emitter.mask.eq(Mux(sequencer.store & sequencer.report, lanes.spikes, 0)),
+            emitter.mask.eq(Mux(sequencer.store[0] & sequencer.report, lanes.spikes, 0)),
             emitter.row.eq(sequencer.store_row),
             emitter.tick.eq(sequencer.tick),
             emitter.clear.eq(cleared),
@@ -252,14 +255,14 @@ class Core(wiring.Component):
 
     def _connect_counters(self, m, counters, access, buffer, scanner, scheduler, sequencer, weights,
                           lanes):
-        population = sum(lanes.spikes[lane] for lane in range(self._config.lanes))
+        fired = self._fired(m, sequencer, lanes)
         adds = {
             Counter.CYCLES: ~self.idle,
             Counter.TICKS: sequencer.push & sequencer.tick,
             Counter.SPIKES_IN: buffer.fresh_stb if self._config.has("sources")
             else scanner.found_stb & ~scheduler.job.internal,
             Counter.SOPS: sequencer.sops,
-            Counter.SPIKES_OUT: Mux(sequencer.store, population, 0),
+            Counter.SPIKES_OUT: fired,
             Counter.DROPPED: buffer.dropped_stb,
         }
         adds |= {Counter.ACCESSES + tier: weights.accesses[tier]
@@ -274,3 +277,22 @@ class Core(wiring.Component):
             access.counter_high.eq(counters.high),
             access.counter_ready.eq(counters.ready),
         ]
+
+    def _fired(self, m, sequencer, lanes):
+        """Spikes of the group that was stored two cycles before, added in two steps."""
+        fired, parts = Signal(range(self._config.lanes + 1)), []
+        for first in range(0, self._config.lanes, 8):
+            part = Signal(range(9), name=f"fired{first}")
+            counted = _population(lanes.spikes[first:first + 8])
+            m.d.sync += part.eq(counted & sequencer.store[0].replicate(len(part)))
+            parts.append(part)
+        m.d.sync += fired.eq(sum(parts))
+        return fired
+
+
+def _population(word: Value) -> Value:
+    """Set bits of a word, added in pairs."""
+    if len(word) == 1:
+        return word
+    half = len(word) // 2
+    return _population(word[:half]) + _population(word[half:])

@@ -24,6 +24,8 @@ class Counters(wiring.Component):
     ----------
     most : sequence of int
         Largest increment per cycle of each counter, 1..65535 / (4 * n + 4); n = 2..64 counters.
+    distributed : bool
+        Whether the memory is one of logic cells: faster, where there are such.
 
     Members
     -------
@@ -42,7 +44,7 @@ class Counters(wiring.Component):
         read.
     """
 
-    def __init__(self, most: Sequence[int]):
+    def __init__(self, most: Sequence[int], *, distributed: bool = False):
         if not 2 <= len(most) <= 64:
             raise ValueError(f"number of counters must be in 2..64, not {len(most)}")
         limit = 65535 // self._span(len(most))
@@ -50,6 +52,7 @@ class Counters(wiring.Component):
             if not 1 <= value <= limit:
                 raise ValueError(f"most must be in 1..{limit}, not {value}")
         self._most = tuple(most)
+        self._style = "distributed" if distributed else "block"
         members = {f"add{k}": In(m.bit_length()) for k, m in enumerate(most)}
         super().__init__(members | {
             "zero_stb": In(1),
@@ -72,7 +75,7 @@ class Counters(wiring.Component):
             m.d.sync += index.eq(Mux(turn, 0, index + 1))
 
         m.submodules.memory = memory = Memory(shape=16, depth=2 << len(index), init=[],
-                                              attrs={"no_rw_check": 1, "ram_style": "block"})
+                                              attrs={"no_rw_check": 1, "ram_style": self._style})
         read, write = memory.read_port(), memory.write_port()
         zeroing = Signal(2, init=3)
         with m.If(self.zero_stb):

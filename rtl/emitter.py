@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.models.config import EventKind, HardwareConfig
+from lamina.rtl.set_bits import SetBits
 from lamina.rtl.streams import output_layout
 
 __all__ = ["Emitter"]
@@ -64,38 +65,32 @@ class Emitter(wiring.Component):
         m.d.comb += [self.free.eq(~taken[1]), self.empty.eq(taken == 0)]
 
         names = ("mask", "row", "tick", "clear")
-        now = {name: Signal.like(getattr(self, name), name=f"now_{name}") for name in names}
+        now = {name: Signal.like(getattr(self, name), name=f"now_{name}") for name in names[1:]}
         next_ = {name: Signal.like(getattr(self, name), name=f"next_{name}") for name in names}
         now_valid, next_valid = Signal(), Signal()
 
-        rest = Signal.like(self.mask)
-        m.d.comb += rest.eq(now["mask"] & (now["mask"] - 1)[:self._config.lanes])
+        mask = SetBits(m, self._config.lanes, "mask")
         marker = now["tick"] | now["clear"]
-        spike = now["mask"].any()
+        spike = mask.any
         payload = self.output.payload
-        lane = Signal(range(self._config.lanes))
-        with m.Switch(now["mask"]):
-            for position in range(self._config.lanes):
-                pattern = "-" * (self._config.lanes - position - 1) + "1" + "0" * position
-                with m.Case(pattern):
-                    m.d.comb += lane.eq(position)
         m.d.comb += [
             self.output.valid.eq(now_valid & (spike | marker)),
             payload.kind.eq(EventKind.SPIKE),
-            payload.neuron.eq((now["row"] << len(lane)) | lane),
+            payload.neuron.eq(Cat(mask.index, now["row"])),
         ]
         with m.If(~spike):
             m.d.comb += [payload.neuron.eq(0), payload.kind.eq(EventKind.TICK)]
             with m.If(now["clear"]):
                 m.d.comb += payload.kind.eq(EventKind.CLEAR)
-        last = (spike & ~rest.any() & ~marker) | ~spike
+        last = (spike & ~mask.several & ~marker) | ~spike
         accepted = self.output.ready | ~self.output.valid
         m.d.comb += release.eq(now_valid & last & accepted)
         with m.If(now_valid & self.output.valid & self.output.ready):
-            m.d.sync += now["mask"].eq(rest)
+            mask.take(m)
         with m.If(release | ~now_valid):
             m.d.sync += now_valid.eq(next_valid | self.push)
-            for name in names:
+            mask.load(m, self.mask, next_["mask"], next_valid)
+            for name in names[1:]:
                 with m.If(next_valid):
                     m.d.sync += now[name].eq(next_[name])
                 with m.Else():

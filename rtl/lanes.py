@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -10,33 +10,45 @@ from amaranth.lib.wiring import In, Out
 from lamina.models.adders.spec import AdderSpec
 from lamina.models.config import HardwareConfig, ResetRule
 from lamina.rtl.adders import chosen_sum, sum_of
+from lamina.rtl.copies import copies
 from lamina.rtl.fixed import saturate
 
 __all__ = ["LaneStep", "Lanes", "StateMemory"]
 
+_DISTRIBUTED_ROWS = 64
 _SWITCHES = {"silent": "currents", "refractory": "refractory", "subtractive": "subtractive"}
 
 
-class LaneStep(enum.Enum, shape=4):
-    """What the lanes do with the state word that the memory delivers."""
+class LaneStep(enum.Flag, shape=10):
+    """What the lanes do with the state word that the memory delivers: one bit, or none.
+
+    A bit each, so that nothing has to be decoded on its way to all lanes.
+    """
 
     NONE = 0
     MEMBRANE = 1
     DECAY = 2
-    BIAS = 3
-    THETA = 4
-    RESET = 5
-    CURRENT = 6
-    LOAD_THETA = 7
-    CORRECT = 8
-    FOLLOW = 9
+    BIAS = 4
+    THETA = 8
+    RESET = 16
+    REPLACE = 32
+    CURRENT = 64
+    LOAD_THETA = 128
+    CORRECT = 256
+    FOLLOW = 512
+
+
+def _is_fast(config: HardwareConfig, platform) -> bool:
+    """Whether a wide core is for an FPGA: there the clock counts, on a chip the energy."""
+    return config.blocks > 1 and platform is None
 
 
 class StateMemory(wiring.Component):
     """One word of ``lanes`` slots per row: membrane, decay, bias, threshold, reset.
 
     Read latency 2 cycles (memory, then register), one row per cycle; a write may go on beside it to
-    another row. The register shifts for the host, one lane per cycle, lane 0 first.
+    another row. The register shifts for the host, one lane per cycle, lane 0 of each block first.
+    Wide memories of few rows are distributed: block RAM is wide enough only side by side.
 
     Parameters
     ----------
@@ -48,8 +60,8 @@ class StateMemory(wiring.Component):
     address : In(log2(8 * groups))
     word : Out(array of signed(slot_bits))
         Row read, two cycles later.
-    shift : In(1)
-        Move the register down by one lane instead of loading it.
+    shift : In(blocks)
+        Move the register of each block of lanes down by one lane instead of loading it.
     write_address : In(log2(8 * groups))
     write_lanes : In(lanes)
         Lanes to store.
@@ -63,7 +75,7 @@ class StateMemory(wiring.Component):
         super().__init__({
             "address": In(row_bits),
             "word": Out(word),
-            "shift": In(1),
+            "shift": In(config.blocks),
             "write_address": In(row_bits),
             "write_lanes": In(config.lanes),
             "write_word": In(word),
@@ -72,33 +84,54 @@ class StateMemory(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self._config
-        width = config.lanes * config.slot_bits
-        m.submodules.memory = memory = Memory(shape=width, depth=8 * config.groups, init=[],
-                                              attrs={"no_rw_check": 1, "ram_style": "block"})
-        read = memory.read_port()
-        write = memory.write_port(granularity=config.slot_bits)
-        m.d.comb += [
-            read.addr.eq(self.address),
-            write.addr.eq(self.write_address),
-            write.en.eq(self.write_lanes),
-            write.data.eq(self.write_word.as_value()),
-        ]
-        word = Signal(width, reset_less=True)
-        with m.If(self.shift | self._moves(m)):
-            m.d.sync += word.eq(Mux(self.shift, word >> config.slot_bits, read.data))
-        m.d.comb += self.word.as_value().eq(word)
+        lanes = config.lanes // config.blocks
+        width, words = lanes * config.slot_bits, []
+        fast = _is_fast(config, platform)
+        moving = Const(1) if fast else copies(m, self._moves(m), 1, "moves", init=1)[0]
+        distributed = fast and 8 * config.groups <= _DISTRIBUTED_ROWS
+        addresses = copies(m, self.address, config.blocks, "row") if distributed else []
+        stored = self._stored(m, distributed)
+        for block in range(config.blocks):
+            memory = Memory(shape=width, depth=8 * config.groups, init=[],
+                            attrs={"no_rw_check": 1, "ram_style": "distributed" if distributed
+                                   else "block"})
+            m.submodules["memory" if config.blocks == 1 else f"memory{block}"] = memory
+            read = memory.read_port(domain="comb" if distributed else "sync")
+            write = memory.write_port(granularity=config.slot_bits)
+            m.d.comb += [
+                read.addr.eq(addresses[block] if distributed else self.address),
+                write.addr.eq(stored["write_address"][block]),
+                write.en.eq(stored["write_lanes"][0].word_select(block, lanes)),
+                write.data.eq(stored["write_word"][0].word_select(block, width)),
+            ]
+            word = Signal(width, name=f"word{block}", reset_less=True)
+            shift = self.shift[block]
+            with m.If(shift | moving):
+                m.d.sync += word.eq(Mux(shift, word >> config.slot_bits, read.data))
+            words.append(word)
+        m.d.comb += self.word.as_value().eq(Cat(*words))
         return m
+
+    def _stored(self, m, distributed):
+        """What is written, a copy or one per block; a cycle later where the row is read later."""
+        blocks, given = self._config.blocks, {
+            "write_address": self.write_address, "write_lanes": self.write_lanes,
+            "write_word": self.write_word.as_value()}
+        if not distributed:
+            return {name: [value] * blocks for name, value in given.items()}
+        return {name: copies(m, value, blocks if name == "write_address" else 1, name)
+                for name, value in given.items()}
 
     def _moves(self, m):
         """Whether the memory's output may differ from the register.
 
         Another row was addressed, some row was written before the last read, or the register was
-        shifted. The register has as many bits as all membranes of a row: still, it costs nothing.
+        shifted. The register has as many bits as all membranes of a row: still, it costs nothing;
+        but an enable that reaches all of them takes its time.
         """
-        last, wrote, moves = Signal.like(self.address), Signal(), Signal(init=1)
-        m.d.sync += [last.eq(self.address), wrote.eq(self.write_lanes.any()),
-                     moves.eq((self.address != last) | wrote | self.shift)]
-        return moves
+        last, wrote = Signal.like(self.address), Signal()
+        m.d.sync += [last.eq(self.address), wrote.eq(self.write_lanes.any())]
+        return (self.address != last) | wrote | self.shift.any()
 
 
 class Lanes(wiring.Component):
@@ -129,9 +162,11 @@ class Lanes(wiring.Component):
     adder : In(log2(adders))
         Which of ``config.adders`` adds; only where there are several.
     step : In(LaneStep)
-        What ``word`` is: MEMBRANE then DECAY prepare the leaked membrane of the next group; BIAS,
-        in the cycle after the last weight, takes the sum over; THETA and RESET act on it, in the
-        order of the rule; what they subtract comes as its one's complement. CURRENT, after BIAS,
+        What ``word`` is: MEMBRANE then DECAY prepare the leaked membrane of the next group, which
+        is there four cycles behind DECAY; BIAS,
+        in the cycle after the last weight, takes the sum over; THETA and RESET (REPLACE under
+        ``VALUE``) act on it, in the order of the rule; what they subtract comes as its one's
+        complement. CURRENT, after BIAS,
         adds a synaptic current. LOAD_THETA, after DECAY, and CORRECT, after THETA, belong to
         ``SUBTRACT_REDERIVED``: the one compares the stored membrane, the other turns ``x - p*r``
         into ``x - spike*r``.
@@ -158,16 +193,16 @@ class Lanes(wiring.Component):
         self._config = config
         super().__init__({
             "weights": In(data.ArrayLayout(signed(config.code_bits), config.lanes)),
-            "add": In(1),
-            "first": In(1),
+            "add": In(config.blocks),
+            "first": In(config.blocks),
             "enabled": In(config.lanes),
-            "step": In(LaneStep),
+            "step": In(data.ArrayLayout(LaneStep, config.blocks)),
             "word": In(data.ArrayLayout(signed(config.slot_bits), config.lanes)),
-            "rule": In(2),
+            "rule": In(data.ArrayLayout(2, config.blocks)),
             "spiked": In(config.lanes),
             "finishing": In(config.lanes),
             "spikes": Out(config.lanes),
-            "store": In(1),
+            "store": In(config.blocks),
             "membranes": Out(data.ArrayLayout(signed(config.state_bits), config.lanes)),
             **{name: In(1) for name, feature in _SWITCHES.items() if config.has(feature)},
             **({"follow": In(signed(config.state_bits))} if config.has("follow") else {}),
@@ -177,40 +212,53 @@ class Lanes(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        delayed = Signal()
-        subtract = Signal()
-        m.d.comb += [
-            delayed.eq(self.rule == ResetRule.SUBTRACT_DELAYED),
-            subtract.eq((self.step == LaneStep.THETA)
-                        | ((self.step == LaneStep.RESET) & (self.rule != ResetRule.VALUE))),
-        ]
-        for lane in range(self._config.lanes):
-            acc = self._accumulate(m, lane)
-            self._finish(m, lane, acc, delayed, subtract)
+        for block in range(self._config.blocks):
+            control = _Control(self, block)
+            delayed = Signal(name=f"delayed{block}")
+            subtract = Signal(name=f"subtract{block}")
+            m.d.comb += subtract.eq(control.at(LaneStep.THETA) | control.at(LaneStep.RESET))
+            domain = m.d.sync if _is_fast(self._config, platform) else m.d.comb
+            domain += delayed.eq(control.rule == ResetRule.SUBTRACT_DELAYED)
+            for lane in control.lanes:
+                acc = self._accumulate(m, lane, control, _is_fast(self._config, platform))
+                self._finish(m, lane, control, acc, delayed, subtract)
         return m
 
-    def _accumulate(self, m, lane):
+    def _accumulate(self, m, lane, control, fast):
         """Leak and accumulator of one lane; returns the accumulator."""
         config = self._config
         word = self.word[lane]
         membrane = Signal(signed(config.state_bits), name=f"membrane{lane}", reset_less=True)
         decay = Signal(signed(config.slot_bits), name=f"decay{lane}", reset_less=True)
+        loaded = membrane, decay
+        if fast:
+            membrane = self._later(m, membrane, f"held_membrane{lane}")
+            decay = self._later(m, decay, f"held_decay{lane}")
         leaked = ((membrane * decay) >> config.decay_bits)[:config.state_bits].as_signed()
         if config.has("subtractive"):
             nearer = Mux(membrane < 0, membrane + decay, membrane - decay)
             past = (nearer < 0) != (membrane < 0)
             leaked = Mux(self.subtractive, Mux(past, 0, nearer), leaked)[:config.state_bits]
             leaked = leaked.as_signed()
+        if fast:
+            leaked = self._later(m, self._later(m, leaked, f"product{lane}"), f"leaked{lane}")
         acc = Signal(signed(config.acc_bits), name=f"acc{lane}", reset_less=True)
-        with m.If(self.step == LaneStep.MEMBRANE):
-            m.d.sync += membrane.eq(word)
-        with m.If(self.step == LaneStep.DECAY):
-            m.d.sync += decay.eq(word)
-        with m.If((self.add | self.first) & self.enabled[lane]):
-            m.d.sync += acc.eq(self._sum(m, lane, Mux(self.first, leaked, acc)))
+        with m.If(control.at(LaneStep.MEMBRANE)):
+            m.d.sync += loaded[0].eq(word)
+        with m.If(control.at(LaneStep.DECAY)):
+            m.d.sync += loaded[1].eq(word)
+        with m.If((control.add | control.first) & self.enabled[lane]):
+            m.d.sync += acc.eq(self._sum(m, lane, control, Mux(control.first, leaked, acc)))
         return acc
 
-    def _sum(self, m, lane, base):
+    @staticmethod
+    def _later(m, value, name):
+        """A register behind `value`: the way to a multiplier and from it is long."""
+        later = Signal.like(value, name=name, reset_less=True)
+        m.d.sync += later.eq(value)
+        return later
+
+    def _sum(self, m, lane, control, base):
         """Base (+) weight; the mere leak of a group without spikes passes no approximate adder."""
         weight = self.weights[lane]
         if all(spec.is_exact for spec in self._adders):
@@ -221,16 +269,16 @@ class Lanes(wiring.Component):
             total = sum_of(m, self._adders[0], start, weight)
         else:
             total = chosen_sum(m, self._adders, self.adder, start, weight)
-        return Mux(self.add, total, start)
+        return Mux(control.add, total, start)
 
-    def _finish(self, m, lane, acc, delayed, subtract):
+    def _finish(self, m, lane, control, acc, delayed, subtract):
         """Bias, threshold, reset and store value of one lane: one adder with a carry input."""
         config = self._config
         total = Signal(signed(config.acc_bits), name=f"total{lane}", reset_less=True)
         result = Signal(signed(config.acc_bits + 1), name=f"result{lane}")
-        taking = self.step == LaneStep.BIAS
-        resetting = self.step == LaneStep.RESET
-        replacing = resetting & (self.rule == ResetRule.VALUE)
+        taking = control.at(LaneStep.BIAS)
+        replacing = control.at(LaneStep.REPLACE)
+        resetting = control.at(LaneStep.RESET) | replacing
         base = Mux(replacing, 0, Mux(taking, acc, total))
         operand = self.word[lane].as_unsigned()[:config.state_bits]
         hit = Mux(delayed, self.spiked[lane], self.spikes[lane])
@@ -238,19 +286,19 @@ class Lanes(wiring.Component):
         adding = taking
         if config.has("currents"):
             fires = fires & ~self.silent
-            adding = adding | (self.step == LaneStep.CURRENT)
+            adding = adding | control.at(LaneStep.CURRENT)
         if config.has("follow"):
-            following = self.step == LaneStep.FOLLOW
+            following = control.at(LaneStep.FOLLOW)
             adding = adding | following
             operand = Mux(following, self.follow.as_unsigned(), operand)
         if config.has("refractory"):
             rests = self.refractory & self.spiked[lane]
             fires, hit = fires & ~rests, hit | rests
         if config.has("rederived"):
-            above = self._above(m, lane)
-            correcting = self.step == LaneStep.CORRECT
+            above = self._above(m, lane, control)
+            correcting = control.at(LaneStep.CORRECT)
             back = correcting & above
-            hit = Mux(self.rule == ResetRule.SUBTRACT_REDERIVED, above, hit)
+            hit = Mux(control.rule == ResetRule.SUBTRACT_REDERIVED, above, hit)
             adding = adding | (correcting & (above != self.spikes[lane]))
             operand = operand ^ back.replicate(config.state_bits)
             subtract = subtract | (correcting & ~above)
@@ -258,11 +306,11 @@ class Lanes(wiring.Component):
             (Cat(Const(1, 1), base).as_signed() + Cat(subtract, operand).as_signed()) >> 1)
         with m.If(adding | (resetting & hit)):
             m.d.sync += total.eq(result)
-        with m.If(self.step == LaneStep.THETA):
+        with m.If(control.at(LaneStep.THETA)):
             m.d.sync += self.spikes[lane].eq(fires)
-        m.d.comb += self.membranes[lane].eq(saturate(total, config.state_bits, self.store))
+        m.d.comb += self.membranes[lane].eq(saturate(total, config.state_bits, control.store))
 
-    def _above(self, m, lane):
+    def _above(self, m, lane, control):
         """Whether the membrane that the finishing group had stored reaches its threshold.
 
         It is compared while the group is loaded and travels with its sum.
@@ -271,12 +319,26 @@ class Lanes(wiring.Component):
         membrane = Signal(signed(config.state_bits), name=f"stored{lane}", reset_less=True)
         loaded, summed, above = (Signal(name=f"{name}{lane}", reset_less=True)
                                  for name in ("above_loaded", "above_summed", "above"))
-        with m.If(self.step == LaneStep.MEMBRANE):
+        with m.If(control.at(LaneStep.MEMBRANE)):
             m.d.sync += membrane.eq(self.word[lane])
-        with m.If(self.step == LaneStep.LOAD_THETA):
+        with m.If(control.at(LaneStep.LOAD_THETA)):
             m.d.sync += loaded.eq(~(membrane + self.word[lane] + 1)[-1])
-        with m.If(self.first):
+        with m.If(control.first):
             m.d.sync += summed.eq(loaded)
-        with m.If(self.step == LaneStep.BIAS):
+        with m.If(control.at(LaneStep.BIAS)):
             m.d.sync += above.eq(summed)
         return above
+
+
+class _Control:
+    """What a block of lanes is told."""
+
+    def __init__(self, lanes: Lanes, block: int):
+        width = lanes._config.lanes // lanes._config.blocks
+        self.lanes = range(block * width, (block + 1) * width)
+        self.add, self.first, self.store = lanes.add[block], lanes.first[block], lanes.store[block]
+        self.rule, self._step = lanes.rule[block], lanes.step[block].as_value()
+
+    def at(self, step: LaneStep) -> Value:
+        """Whether `step` is taken."""
+        return self._step[step.value.bit_length() - 1]

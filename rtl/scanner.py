@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Const, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from lamina.models.config import KAPPA_BITS, HardwareConfig
+from lamina.rtl.set_bits import SetBits
 from lamina.rtl.window import WindowWalker, aim_layout
 
 __all__ = ["Scanner"]
@@ -32,6 +33,8 @@ class Scanner(wiring.Component):
     slot : In(1)
     words : In
         Words of the bitmap, 0..axons/lanes.
+    silent : In(1)
+        No word has a spike: none is looked at, but under a window.
     ready_words : In
         Words that may be read so far; grows up to ``words`` while a scan waits.
     address : Out
@@ -72,6 +75,7 @@ class Scanner(wiring.Component):
             "start": In(1),
             "slot": In(1),
             "words": In(word_bits + 1),
+            "silent": In(1),
             "ready_words": In(word_bits + 1),
             "address": Out((max(config.mask_rows, config.axons // config.lanes) - 1).bit_length()
                            if config.has("windows") else word_bits),
@@ -106,26 +110,25 @@ class Scanner(wiring.Component):
         queued_valid = Signal()
         queued = Signal(self._config.lanes)
         queued_index = Signal.like(flight_index)
-        bits = Signal(self._config.lanes)
         index = Signal.like(flight_index)
         active = Signal()
 
-        rest = Signal.like(bits)
-        m.d.comb += rest.eq(bits & (bits - 1)[:self._config.lanes])
+        bits = SetBits(m, self._config.lanes, "bits")
         advance = Signal()
-        m.d.comb += advance.eq(~active | ~rest.any())
+        m.d.comb += advance.eq(~active | ~bits.several)
         emit = Signal()
-        m.d.comb += emit.eq(active & bits.any())
+        m.d.comb += emit.eq(active & bits.any)
         with m.If(advance):
             source_valid = queued_valid | in_flight
+            bits.load(m, word, queued, queued_valid)
             m.d.sync += [
-                bits.eq(Mux(queued_valid, queued, word)),
                 index.eq(Mux(queued_valid, queued_index, flight_index)),
                 active.eq(source_valid),
                 queued_valid.eq(queued_valid & in_flight),
             ]
         with m.Else():
-            m.d.sync += [bits.eq(rest), queued_valid.eq(queued_valid | in_flight)]
+            bits.take(m)
+            m.d.sync += queued_valid.eq(queued_valid | in_flight)
         with m.If(in_flight):
             m.d.sync += [queued.eq(word), queued_index.eq(flight_index)]
         room = Signal()
@@ -147,10 +150,11 @@ class Scanner(wiring.Component):
         with m.If(self.fetch):
             m.d.sync += wanted.eq(wanted + 1)
         with m.If(self.start):
-            m.d.sync += [running.eq(1), slot.eq(self.slot), total.eq(self.words), wanted.eq(0)]
+            m.d.sync += [running.eq(1), slot.eq(self.slot), wanted.eq(0),
+                         total.eq(Mux(self.silent, 0, self.words))]
         with m.Elif(finished & ~in_flight & ~queued_valid & advance):
             m.d.sync += running.eq(0)
-        storing = self._store(m, emit, slot, bits, index)
+        storing = self._store(m, emit, slot, bits.index, index)
         m.d.comb += [self.busy.eq(running | storing), self.found_stb.eq(storing)]
         return m
 
@@ -196,17 +200,11 @@ class Scanner(wiring.Component):
                          word.eq((self.word >> (shift << view.slot)) & mask)]
         return walker
 
-    def _store(self, m, emit, slot, bits, index):
+    def _store(self, m, emit, slot, lane, index):
         """Register the lowest set bit as an axon number, append it; returns the append strobe."""
         storing = Signal()
-        lane = Signal(self._lane_bits)
         stored_axon = Signal(self._axon_bits)
-        with m.Switch(bits):
-            for position in range(self._config.lanes):
-                pattern = "-" * (self._config.lanes - position - 1) + "1" + "0" * position
-                with m.Case(pattern):
-                    m.d.comb += lane.eq(position)
-        m.d.sync += [storing.eq(emit), stored_axon.eq(lane | (index << self._lane_bits))]
+        m.d.sync += [storing.eq(emit), stored_axon.eq(Cat(lane, index))]
         m.submodules.lists = lists = Memory(shape=self._axon_bits, depth=2 * self._config.axons,
                                             init=[], attrs={"no_rw_check": 1, "ram_style": "block"})
         write, read = lists.write_port(), lists.read_port()

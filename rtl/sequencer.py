@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from lamina.models.config import HardwareConfig, ResetRule, StateRegion
+from lamina.rtl.copies import copies
 from lamina.rtl.lanes import LaneStep
 from lamina.rtl.scheduler import job_layout, job_switches
 
@@ -55,6 +56,8 @@ class Sequencer(wiring.Component):
         Entry asked for in the cycle before.
     access, address : Out
         Weight word wanted (cycle 3).
+    host_address : In
+        What ``address`` follows, a cycle later, while no job runs.
     gated : Out(tiers)
         Gate mask of the running layer.
     add, first, enabled : Out
@@ -62,7 +65,7 @@ class Sequencer(wiring.Component):
     state_address : Out
         Row of the state memory to read.
     step, rule, finishing : Out
-        To the lanes, when the row is there.
+        To the lanes, when the row is there. What all lanes need has a copy for each block of them.
     mask_row : Out
         Row whose former spikes the lanes need under ``SUBTRACT_DELAYED`` (cycle 5).
     store : Out(1)
@@ -101,16 +104,17 @@ class Sequencer(wiring.Component):
             "axon": In(axon_bits),
             "access": Out(1),
             "address": Out((config.weight_words - 1).bit_length()),
+            "host_address": In((config.weight_words - 1).bit_length()),
             "gated": Out(len(config.tiers)),
-            "add": Out(1),
-            "first": Out(1),
+            "add": Out(config.blocks),
+            "first": Out(config.blocks),
             "enabled": Out(config.lanes),
             "state_address": Out((8 * config.groups - 1).bit_length()),
-            "step": Out(LaneStep),
-            "rule": Out(2),
+            "step": Out(data.ArrayLayout(LaneStep, config.blocks)),
+            "rule": Out(data.ArrayLayout(2, config.blocks)),
             "finishing": Out(config.lanes),
             "mask_row": Out(self._row_bits),
-            "store": Out(1),
+            "store": Out(config.blocks),
             "store_row": Out(self._row_bits),
             "rows_done": Out(self._row_bits + 1),
             "reserve": Out(1),
@@ -131,9 +135,9 @@ class Sequencer(wiring.Component):
         config = self._config
         job = Signal(job_layout(config))
         last_mask = Signal(config.lanes)
+        m.d.sync += last_mask.eq(Cat(*[lane < job.last_lanes for lane in range(config.lanes)]))
         m.d.comb += [
-            last_mask.eq(Cat(*[lane < job.last_lanes for lane in range(config.lanes)])),
-            self.tag.eq(job.tag), self.gated.eq(job.gated), self.rule.eq(job.rule),
+            self.tag.eq(job.tag), self.gated.eq(job.gated),
             self.report.eq(job.report), self.job_take.eq(self.job_valid & ~self.active),
             *[getattr(self, name).eq(job[name]) for name in job_switches(config)],
         ]
@@ -141,6 +145,8 @@ class Sequencer(wiring.Component):
             m.d.comb += self.base_row.eq(job.state_base)
         if len(config.adders) > 1:
             m.d.comb += self.adder.eq(job.adder)
+        rules = [job.rule] if config.blocks == 1 else copies(m, job.rule, config.blocks, "rule")
+        m.d.comb += [self.rule[block].eq(rule) for block, rule in enumerate(rules)]
         with m.If(self.job_take):
             m.d.sync += [job.eq(self.job), self.active.eq(1), self.rows_done.eq(0)]
 
@@ -229,15 +235,16 @@ class Sequencer(wiring.Component):
                 m.d.sync += base.eq(base + job.axons)
         with m.If(self.job_take):
             m.d.sync += [base.eq(self.job.weight_base), fresh.eq(1)]
-        m.d.sync += [axon.eq(self.axon), self.address.eq(base + axon)]
+        m.d.sync += [axon.eq(self.axon),
+                     self.address.eq(Mux(self.active, base + axon, self.host_address))]
         m.d.comb += self.access.eq(stages[3]["real"])
         return stages
 
     def _accumulate(self, m, job, stages, last_mask):
-        last = stages[5]
+        last, blocks = stages[5], self._config.blocks
         m.d.comb += [
-            self.add.eq(last["real"]),
-            self.first.eq(last["first"]),
+            self.add.eq(Cat(*copies(m, stages[4]["real"], blocks, "add_copy"))),
+            self.first.eq(Cat(*copies(m, stages[4]["first"], blocks, "first_copy"))),
             self.enabled.eq(Mux(last["final"], last_mask, ~Const(0, self._config.lanes))),
         ]
         with m.If(last["real"]):
@@ -259,16 +266,17 @@ class Sequencer(wiring.Component):
             m.d.sync += [row.eq(self.job.state_base), self.store_row.eq(self.job.state_base)]
         reading, address, step, late = self._finish_reads(m, job, steps, row)
         first, last = slots.index("first"), len(slots)
+        store = steps[2 + last]
         threshold = Mux(late, final[3 + first], final[2 + first])
         m.d.comb += [
             self.mask_row.eq(row),
             self.finishing.eq(Mux(threshold | final[2 + last], last_mask,
                                   ~Const(0, self._config.lanes))),
-            self.store.eq(steps[2 + last]),
+            self.store.eq(Cat(*copies(m, steps[1 + last], self._config.blocks, "store_copy"))),
             self.tick.eq((final[2 + last] & job.closing) | skip_tick),
-            self.push.eq((steps[2 + last] & (job.report | self.tick)) | skip_tick),
+            self.push.eq((store & (job.report | self.tick)) | skip_tick),
         ]
-        with m.If(self.store):
+        with m.If(store):
             m.d.sync += [self.store_row.eq(self.store_row + 1),
                          self.rows_done.eq(self.rows_done + 1)]
             with m.If(final[2 + last]):
@@ -278,14 +286,16 @@ class Sequencer(wiring.Component):
     def _finish_reads(self, m, job, steps, row):
         """What is read in which slot; returns (reading, address, step, compares last)."""
         slots = self._slots
-        late = job.rule == ResetRule.SUBTRACT_DELAYED
-        if "correct" in slots:
-            late = late | (job.rule == ResetRule.SUBTRACT_REDERIVED)
+        late = Signal()
+        behind = [ResetRule.SUBTRACT_DELAYED,
+                  *([ResetRule.SUBTRACT_REDERIVED] if "correct" in slots else [])]
+        m.d.sync += late.eq(Cat(*[job.rule == rule for rule in behind]).any())
         first = slots.index("first")
         compares = steps[first] ^ (late & (steps[first] | steps[first + 1]))
         region = Mux(steps[0], StateRegion.BIAS, Mux(compares, StateRegion.THETA,
                                                      StateRegion.RESET))
-        step = Mux(steps[0], LaneStep.BIAS, Mux(compares, LaneStep.THETA, LaneStep.RESET))
+        reset = Mux(job.rule == ResetRule.VALUE, LaneStep.REPLACE, LaneStep.RESET)
+        step = Mux(steps[0], LaneStep.BIAS, Mux(compares, LaneStep.THETA, reset))
         reading = steps[0]
         for taken in steps[1:len(slots)]:
             reading = reading | taken
@@ -343,4 +353,6 @@ class Sequencer(wiring.Component):
             m.d.comb += now.eq(finish_step)
         with m.Elif(granted):
             m.d.comb += now.eq(step)
-        m.d.sync += [later.eq(now), self.step.eq(later)]
+        m.d.sync += later.eq(now)
+        for block, step in enumerate(copies(m, later, self._config.blocks, "step_copy")):
+            m.d.comb += self.step[block].eq(step)

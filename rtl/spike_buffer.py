@@ -38,6 +38,8 @@ class SpikeBuffer(wiring.Component):
         Take nothing (no program, or a tier without contents).
     closed, clear : Out(1)
         A closed bitmap waits; it was closed by CLEAR.
+    silent : Out(1)
+        No spike set a bit of the closed bitmap.
     address : In(log2(axons / lanes))
         Word of the closed bitmap.
     word : Out(lanes)
@@ -69,6 +71,7 @@ class SpikeBuffer(wiring.Component):
             "hold": In(1),
             "closed": Out(1),
             "clear": Out(1),
+            "silent": Out(1),
             "address": In(axon_bits - self._lane_bits),
             "word": Out(config.lanes),
             "erase": In(1),
@@ -103,6 +106,12 @@ class SpikeBuffer(wiring.Component):
                          open_id.eq(~open_id)]
         with m.Elif(self.done_stb):
             m.d.sync += self.closed.eq(0)
+        filled = Signal(2)
+        m.d.comb += self.silent.eq(~filled.bit_select(~open_id, 1))
+        with m.If(self.done_stb):
+            m.d.sync += filled.bit_select(~open_id, 1).eq(0)
+        with m.If(spike & known):
+            m.d.sync += filled.bit_select(side, 1).eq(1)
 
         setting = Signal()
         set_id = Signal()

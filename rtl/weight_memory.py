@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import operator
+
 from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
@@ -104,7 +107,7 @@ class WeightMemory(wiring.Component):
         Access of tier k at ``address`` for the host; never together with ``access``.
     host_i : In(widest tier word)
     host_o : Out(widest tier word)
-        Word read for the host, one cycle after ``host_read``, held until the next access.
+        Word read for the host, two cycles after ``host_read`` and only then.
     standby, sleep : In(tiers)
         ``spram`` only: pins of each tier's :class:`TierBank`, 0 where it is accessed.
     """
@@ -132,13 +135,7 @@ class WeightMemory(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self._config
-        accessed = Signal()
-        m.d.sync += accessed.eq(self.access)
         slices = []
-        host_tier = Signal(len(config.tiers))
-        with m.If(self.host_read.any()):
-            m.d.sync += host_tier.eq(self.host_read)
-        host_word = 0
         for tier, bits in enumerate(config.tiers):
             width = config.lanes * bits
             bank = TierBank(bank=config.bank, words=config.weight_words, bits=width)
@@ -153,18 +150,32 @@ class WeightMemory(wiring.Component):
             ]
             if config.bank == "spram":
                 m.d.comb += [getattr(bank, pin).eq(getattr(self, pin)[tier]) for pin in _PINS]
-            highest = self.gated[tier] & (~self.gated[tier - 1] if tier else 1)
-            fill = Cat(Const(0, bits - 1), highest & self.fill_mid) if bits > 1 else (
-                highest & self.fill_mid)
-            stored = [bank.o.word_select(lane, bits) for lane in range(config.lanes)]
-            slices.append(stored if config.is_binary
-                          else [Mux(self.gated[tier], fill, part) for part in stored])
-            host_word = host_word | Mux(host_tier[tier], bank.o, 0)
-        m.d.comb += self.host_o.eq(host_word)
+            slices.append(self._slices(m, tier, bits, bank.o, reading | self.host_read[tier]))
+        self._answer(m, slices)
         for lane in range(config.lanes):
             code = Cat(*[slices[tier][lane] for tier in reversed(range(len(config.tiers)))])
-            if config.is_binary:
-                code = Cat(Const(1, 1), ~slices[0][lane])
-            m.d.sync += self.weights[lane].eq(Mux(accessed, code.as_signed(), 0))
+            m.d.comb += self.weights[lane].eq(code.as_signed())
         return m
 
+    def _slices(self, m, tier, bits, word, reading):
+        """What each lane gets of a tier that was `reading` in the cycle before, or its fill."""
+        rests = Signal(name=f"rests{tier}", init=1)
+        filled = Signal(name=f"filled{tier}")
+        highest = self.gated[tier] & (~self.gated[tier - 1] if tier else 1)
+        m.d.sync += [rests.eq(~reading), filled.eq(self.access & highest & self.fill_mid)]
+        found = []
+        for lane in range(self._config.lanes):
+            part, fill = word.word_select(lane, bits), Cat(Const(0, bits - 1), filled)
+            if self._config.is_binary:
+                part, fill = Cat(Const(1, 1), ~part), Const(0, 2)
+            slot = Signal(len(part), name=f"weight{tier}_{lane}", reset_less=True)
+            m.d.sync += slot.eq(Mux(rests, fill, part))
+            found.append(slot)
+        return found
+
+    def _answer(self, m, slices):
+        """To the host, what the one tier gave that was read; the others rested."""
+        if self._config.is_binary:
+            slices = [[part[0] & ~part[1] for part in slices[0]]]
+        words = [Cat(*parts) for parts in slices]
+        m.d.comb += self.host_o.eq(functools.reduce(operator.or_, words))

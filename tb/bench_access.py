@@ -40,14 +40,15 @@ class Surroundings:
         self.ports = Ports(dut, "idle", "between", "descriptor_o", "state_o", "weight_o",
                            "counter_low", "counter_high", "counter_ready")
         self.idle_rate, self.between = 1.0, 1
-        self.idle = 1
+        self.idle, self._held = 1, 0
         self.zeroed = 0
         self.counts = rng.integers(1 << 32, size=COUNTERS).tolist()
         self._rng = rng
         self._descriptors = [0] * (8 * CONFIG.layers)
         self._rows = [0] * (8 * CONFIG.groups)
         self._tiers = [[0] * CONFIG.weight_words for _ in range(TIERS)]
-        self._row = self._word = self._weight = 0
+        self._row = self._word = self._weight = self._weight_before = 0
+        self._aimed = 0
         self._descriptor = self._high = 0
         self._waited: int | None = None
         self._since_ready = 0
@@ -64,7 +65,8 @@ class Surroundings:
 
     def _inputs(self) -> dict[str, int]:
         """Inputs of this cycle, from the outputs of the one before."""
-        if self._rng.random() < 0.5 and not (self.idle and self.ports.read("hold")):
+        held, self._held = self._held, self.ports.read("hold")
+        if self._rng.random() < 0.5 and not (self.idle and (held or self._held)):
             self.idle = int(self._rng.random() < self.idle_rate)
         ready = self._waited == 0
         if ready:
@@ -75,13 +77,15 @@ class Surroundings:
         high = self._high if self._since_ready > 2 else self._noise(16)
         return {
             "idle": self.idle, "between": self.between, "descriptor_o": self._descriptor,
-            "state_o": self._word & ((1 << SLOT) - 1), "weight_o": self._weight,
+            "state_o": self._word & ((1 << SLOT) - 1), "weight_o": self._weight_before,
             "counter_ready": int(ready), "counter_low": low, "counter_high": high}
 
     def _take(self) -> None:
         """Act on the outputs of this cycle as the memories do at its end."""
         read = self.ports.read
         self._word = self._word >> SLOT if read("state_shift") else self._row
+        widest = LANES * max(CONFIG.tiers)
+        self._weight_before, self._weight = self._weight, self._noise(min(widest, 60))
         mine = read("busy")
         self._row = self._rows[read("state_address")] if mine else self._noise(60)
         self._descriptor = self._descriptors[read("descriptor_address") % len(self._descriptors)]
@@ -109,9 +113,10 @@ class Surroundings:
             width = LANES * CONFIG.tiers[tier]
             if read("weight_write") >> tier & 1:
                 word = read("weight_i") & ((1 << width) - 1)
-                self._tiers[tier][read("weight_address")] = word
+                self._tiers[tier][self._aimed] = word
             if read("weight_read") >> tier & 1:
-                self._weight = self._tiers[tier][read("weight_address")]
+                self._weight = self._tiers[tier][self._aimed]
+        self._aimed = read("weight_address")
 
 
 class Host:
@@ -267,17 +272,17 @@ async def memories_wait_for_idle_and_registers_do_not(dut):
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
 async def accesses_take_the_stated_time(dut):
-    """2 cycles per write, 4 per register or weight read, ``lanes + 5`` at most per state read."""
+    """2 cycles per write, 6 per register or weight read, ``lanes + 7`` at most per state read."""
     host = await started(dut)
     host.write(Space.DESCRIPTORS, 0, *range(8))
     assert 2 * 8 - 1 <= await host.settle() <= 2 * 8 + 1
     for space in (Space.REGISTERS, Space.WEIGHTS):
         for _ in range(8):
             host.request.send({"space": int(space), "address": 0})
-        assert 4 * 8 - 1 <= await host.settle() <= 4 * 8 + 1
+        assert 6 * 8 - 1 <= await host.settle() <= 6 * 8 + 1
     for lane in range(LANES):
         host.request.send({"space": int(Space.STATE), "address": lane * CONFIG.slot_chunks})
-        assert await host.settle() <= LANES + 6
+        assert await host.settle() <= LANES + 8
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")

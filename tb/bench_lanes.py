@@ -24,7 +24,9 @@ LANES = CONFIG.lanes
 LOW, HIGH = bounds(CONFIG.state_bits)
 FULL_DECAY = 1 << CONFIG.decay_bits
 EVERY_LANE = (1 << LANES) - 1
-NONE, MEMBRANE, DECAY, BIAS, THETA, RESET, CURRENT, LOAD_THETA, CORRECT, FOLLOW = range(10)
+NONE = 0
+MEMBRANE, DECAY, BIAS, THETA, RESET, REPLACE, CURRENT, LOAD_THETA, CORRECT, FOLLOW = (
+    1 << bit for bit in range(10))
 """Codes of the port ``step``."""
 RULES = [rule for rule in ResetRule
          if rule is not ResetRule.SUBTRACT_REDERIVED or CONFIG.has("rederived")]
@@ -143,7 +145,7 @@ def schedule(groups: Sequence[Group], rng: np.random.Generator, pause: float) ->
         steps, cycle = {}, max(first, 0) - 1
         for step in group.loads:
             cycle = steps[step] = free(cycle + 1 + rest())
-        adds = [max(cycle, last) + 1 + rest()]
+        adds = [max(cycle + 3, last) + 1 + rest()]
         for _ in range(len(group.weights) - 1):
             adds.append(adds[-1] + 1 + rest())
         adds[-1] = max(adds[-1], done)
@@ -199,7 +201,8 @@ class Datapath:
                 if step == FOLLOW:
                     continue
                 word = join_lanes(group.words()[step].tolist(), CONFIG.slot_bits)
-                cycles[cycle] |= {"step": step, "word": word}
+                replacing = step == RESET and group.rule is ResetRule.VALUE
+                cycles[cycle] |= {"step": REPLACE if replacing else step, "word": word}
             for cycle in range(when.steps[BIAS], when.store + 1):
                 cycles[cycle] |= {"rule": int(group.rule), "finishing": group.mask}
                 cycles[cycle] |= {
@@ -218,7 +221,7 @@ class Datapath:
                    for group, when in zip(groups, times, strict=True)
                    for cycle in range(when.steps[THETA] + 1, when.store + 1)}
         for cycle, values in enumerate(self._inputs(groups, times)):
-            await self.ports.cycle(**values)
+            await self.ports.cycle(**in_blocks(values))
             if cycle in spiking:
                 assert self.ports.read("spikes") == spiking[cycle], f"cycle {cycle}"
             membranes = split_lanes(self.ports.read("membranes"), CONFIG.state_bits, LANES)
@@ -250,6 +253,13 @@ class Datapath:
     def reached(self, corner: str) -> int:
         """How often a corner was reached under any rule."""
         return sum(self.seen[f"{rule.label} {corner}"] for rule in RULES)
+
+
+def in_blocks(values: dict[str, int]) -> dict[str, int]:
+    """The same for every block of lanes, where each is told by itself."""
+    widths = {"add": 1, "first": 1, "store": 1, "rule": 2, "step": 10}
+    return {name: join_lanes([value] * CONFIG.blocks, widths[name]) if name in widths else value
+            for name, value in values.items()}
 
 
 async def started(dut) -> Datapath:
@@ -371,7 +381,7 @@ async def idle_lanes_do_not_add(dut):
     kept = saturate(first.golden()[2], CONFIG.state_bits).tolist()
     times = schedule([first, second], datapath.rng, 0.0)
     for cycle, values in enumerate(datapath._inputs([first, second], times)):
-        await datapath.ports.cycle(**values)
+        await datapath.ports.cycle(**in_blocks(values))
         if cycle > times[1].steps[THETA]:
             assert datapath.ports.read("spikes") & ~second.mask == 0
         if cycle == times[1].store:

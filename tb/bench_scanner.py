@@ -32,7 +32,7 @@ class Scans:
 
     def __init__(self, dut):
         self.ports = Ports(dut, "start", "slot", "words", "ready_words", "word", "read_slot",
-                           "read_index")
+                           "read_index", "silent")
         self.lists: list[list[int]] = [[], []]
         self.reads = 0
         self._rng = np.random.default_rng(cocotb.RANDOM_SEED)
@@ -51,8 +51,13 @@ class Scans:
             assert self.ports.read("axon") == self._asked
         self._asked = self.lists[slot][index] if index < readable[slot] else None
 
-    async def run(self, words: Sequence[int], slot: int, ready: Sequence[int] = ()) -> None:
-        """Scan `words` into `slot`; word k may be read from cycle ``ready[k]`` on (default 0)."""
+    async def run(self, words: Sequence[int], slot: int, ready: Sequence[int] = (), *,
+                  silent: bool = False) -> None:
+        """Scan `words` into `slot`; word k may be read from cycle ``ready[k]`` on (default 0).
+
+        If `silent`, none of them is.
+        """
+        given, words = len(words), [] if silent else words
         ready = ready or [0] * len(words)
         counts = [word.bit_count() for word in words]
         due, end = scan_times(counts, ready, 0)
@@ -66,7 +71,8 @@ class Scans:
             await self._cycle(
                 (readable[0], readable[1]), start=int(now == 0),
                 slot=slot if now == 0 else self._noise(1),
-                words=len(words) if now == 0 else self._noise(WORDS),
+                words=given if now == 0 else self._noise(WORDS),
+                silent=int(silent) if now == 0 else self._noise(1),
                 ready_words=sum(cycle <= now for cycle in ready),
                 word=words[fetched[-1][1]] if fetching else self._noise(FULL))
             if now:
@@ -109,6 +115,19 @@ async def empty_full_and_sparse_bitmaps(dut):
         await scans.read_back()
     for words in cases:
         await scans.run(words, 1)
+    assert scans.reads > 0
+
+
+@cocotb.test(timeout_time=2, timeout_unit="ms")
+async def silence_is_not_looked_at(dut):
+    """Words that are known to be empty: no fetch, an empty list, at once."""
+    scans = await started(dut)
+    for count in (WORDS, 1, 0, WORDS):
+        await scans.run([FULL], 0)
+        await scans.run([0] * count, 1, silent=True)
+        await scans.run([0] * count, 0, silent=True)
+        await scans.run([1] * count, 1)
+        await scans.read_back()
     assert scans.reads > 0
 
 

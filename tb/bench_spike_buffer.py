@@ -93,6 +93,7 @@ class Buffer:
         for index, frame in enumerate(expected):
             await self.closed()
             assert self.ports.read("clear") == frame.clear, f"bitmap {index}"
+            assert self.ports.read("silent") == (not frame.bitmap.any()), f"bitmap {index}"
             assert await self.read() == scan(frame.bitmap), f"bitmap {index}"
             await self.ports.cycle(done_stb=1)
         assert self.events.pending == 0
@@ -245,6 +246,7 @@ async def spikes_may_be_ahead_of_their_tick(dut, stall):
         if index + 1 < len(steps):
             buffer.events.send(*spikes(shares[index + 1][1]))
         wanted = steps[index] if index else np.concatenate(shares[index][2:])
+        assert buffer.ports.read("silent") == (not len(wanted))
         assert await buffer.read() == np.unique(wanted).tolist(), f"bitmap {index}"
         while buffer.events.pending:
             await buffer.ports.cycle()

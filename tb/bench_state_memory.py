@@ -11,10 +11,11 @@ import cocotb
 import numpy as np
 
 from lamina.models.config import HardwareConfig
-from lamina.tb.ports import Ports
+from lamina.tb.ports import Ports, join_lanes
 
 CONFIG = HardwareConfig.from_json(os.environ["LAMINA_CONFIG"])
-LANES, SLOT = CONFIG.lanes, CONFIG.slot_bits
+LANES, SLOT, BLOCKS = CONFIG.lanes, CONFIG.slot_bits, CONFIG.blocks
+EVERY_BLOCK = (1 << BLOCKS) - 1
 ROWS = 8 * CONFIG.groups
 WIDTH = LANES * SLOT
 
@@ -69,14 +70,17 @@ async def rows_are_read_while_others_are_written(dut):
 
 @cocotb.test(timeout_time=4, timeout_unit="ms")
 async def words_shift_down_lane_by_lane(dut):
-    """The host's way: every lane of a word passes lane 0, and zeros follow."""
+    """The host's way: every lane of a block passes its lane 0, and zeros follow."""
     rows = await started(dut)
     for row in (0, ROWS - 1, *rows.rng.integers(ROWS, size=6).tolist()):
         await rows.ports.cycle(address=row)
         await rows.ports.cycle(address=int(rows.rng.integers(ROWS)))
-        for lane in range(LANES + 2):
-            await rows.ports.cycle(shift=1, address=int(rows.rng.integers(ROWS)))
-            assert rows.ports.read("word") == rows.rows[row] >> (SLOT * lane), f"lane {lane}"
+        width = WIDTH // BLOCKS
+        blocks = [rows.rows[row] >> width * block & (1 << width) - 1 for block in range(BLOCKS)]
+        for lane in range(LANES // BLOCKS + 2):
+            await rows.ports.cycle(shift=EVERY_BLOCK, address=int(rows.rng.integers(ROWS)))
+            shifted = join_lanes([block >> SLOT * lane for block in blocks], width)
+            assert rows.ports.read("word") == shifted, f"lane {lane}"
 
 
 @cocotb.test(timeout_time=4, timeout_unit="ms")
@@ -93,7 +97,7 @@ async def a_row_that_is_held_follows_writes_and_shifts(dut):
             await rows.ports.cycle(address=row)
             assert wait < 2 or rows.ports.read("word") == rows.rows[row], f"{wait} cycles behind"
         for _ in range(int(rows.rng.integers(1, 4))):
-            await rows.ports.cycle(address=row, shift=1)
+            await rows.ports.cycle(address=row, shift=EVERY_BLOCK)
         await rows.ports.cycle(address=row)
         for wait in range(3):
             await rows.ports.cycle(address=row)

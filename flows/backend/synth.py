@@ -19,6 +19,7 @@ __all__ = [
     "BITSTREAM",
     "CELL_DEFINES",
     "SEEDS",
+    "ecp5_synthesis",
     "place_and_route",
     "synthesis_script",
     "synthesise",
@@ -146,9 +147,19 @@ def synthesis_script(target: Target, top: str, netlist: str) -> str:
     if target.family == "ice40":
         synthesis = _ice40("u" if target.device == "up5k" else target.device[:2], top)
     else:
-        synthesis = f"synth_ecp5 -top {top}"
+        synthesis = ecp5_synthesis(top)
     return (f"read_verilog {top}.v; {synthesis}; tee -q -o cells.json stat -json; "
             f"write_json {netlist}")
+
+
+def ecp5_synthesis(top: str) -> str:
+    """Yosys commands that map `top` for an ECP5.
+
+    Yosys merges equal registers whatever their wires say; those of a wire that is to be kept
+    (:func:`lamina.rtl.copies.copies`) are told so themselves.
+    """
+    return (f"hierarchy -top {top}; proc; setattr -set keep 1 a:keep %ci1:+$dff[Q] t:$dff %i; "
+            f"synth_ecp5 -top {top}")
 
 
 def _ice40(device: str, top: str) -> str:

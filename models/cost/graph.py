@@ -43,13 +43,16 @@ class Scan:
     entry : dict of DescriptorField to int
     counts : array (T, words)
         Spikes in each word as it arrives.
+    silent : bool array (T,)
+        Timesteps in which nothing came in: of the input no word is then looked at.
     """
 
-    def __init__(self, entry: dict[DescriptorField, int], counts: np.ndarray):
+    def __init__(self, entry: dict[DescriptorField, int], counts: np.ndarray, silent: np.ndarray):
         place = entry[DescriptorField.SOURCE]
         self.row = place & ~_INTERNAL if place & _INTERNAL else None
         self.erases = not place & (_INTERNAL | _KEEP)
         self._counts = counts.tolist()
+        self._silent = (silent & (self.row is None)).tolist()
 
     def times(self, t: int, position: int, start: int, stores: Sequence[int]
               ) -> tuple[Sequence[int], int]:
@@ -58,7 +61,7 @@ class Scan:
         Word k may be read once group k of a job before it was stored in ``stores[k]``; where
         `stores` is empty, at once.
         """
-        words = self._counts[t]
+        words = [] if self._silent[t] else self._counts[t]
         ready = [store + 1 for store in stores[:len(words)]] or [0] * len(words)
         return scan_times(words, ready, start)
 
@@ -156,9 +159,9 @@ def jobs_of(program: Program, config: HardwareConfig, spikes: np.ndarray,
 
 def _scan(entry: dict[DescriptorField, int], source: Source | None, layer: Layer,
           placement: Placement, sent: dict[int, np.ndarray], lanes: int) -> Scan | WindowScan:
-    words = entry[DescriptorField.SOURCE_WORDS]
+    words, silent = entry[DescriptorField.SOURCE_WORDS], ~sent[INPUT].any(axis=1)
     if source is None:
-        return Scan(entry, np.zeros((len(sent[INPUT]), words), dtype=np.int64))
+        return Scan(entry, np.zeros((len(silent), words), dtype=np.int64), silent)
     units = slice(source.first, source.first + source.units)
     arriving = _delayed(sent[source.layer][:, units], source.delay)
     if source.window is not None:
@@ -166,7 +169,7 @@ def _scan(entry: dict[DescriptorField, int], source: Source | None, layer: Layer
                           _seen_words(source.window, layer.shape[1:], lanes))
     lines = placement.input_axons[units] if source.layer == INPUT \
         else placement.layers[source.layer].units
-    return Scan(entry, _word_counts(lines, arriving, words, lanes))
+    return Scan(entry, _word_counts(lines, arriving, words, lanes), silent)
 
 
 def _delayed(spikes: np.ndarray, delay: int) -> np.ndarray:

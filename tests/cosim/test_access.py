@@ -17,7 +17,7 @@ CONFIGS = {
                             state_bits=20, acc_bits=26),
 }
 MUTANTS = {
-    "does not wait for idle": ("(is_register | self.idle)", "1"),
+    "does not wait for idle": ("(is_register | rested)", "1"),
     "commits every chunk": ('(space == Space.STATE) & chunk["state_last"]',
                             "(space == Space.STATE)"),
     "commits every weight chunk": ('space[3] & chunk["weight_last"]', "space[3]"),
@@ -26,7 +26,7 @@ MUTANTS = {
     "gates in mid-sample": ("self.between & self.idle", "self.idle"),
     "forgets what was lost": ("(lost & ~rewritten) | self.gated", "self.gated"),
     "answers before the counters": ("self.counter_ready | request.address[0]", "1"),
-    "lets events in": ("self.hold.eq(pending & ~is_register)", "self.hold.eq(0)"),
+    "lets events in": ("self.hold.eq(self.request.valid & ~is_register)", "self.hold.eq(0)"),
 }
 PIN_MUTANTS = {
     "requests do not wait": ("~self.request.ready & ~waking", "~self.request.ready"),

@@ -21,6 +21,8 @@ CONFIGS = {
     "wide": HardwareConfig(
         lanes=16, tiers=(8, 4, 4), weight_words=256, axons=64, groups=4, decay_bits=16,
         state_bits=20, acc_bits=26),
+    "blocks": HardwareConfig(
+        lanes=32, weight_words=1024, axons=256, groups=4, layers=4),
     "one tier": HardwareConfig(
         lanes=4, tiers=(2,), weight_words=128, axons=16, groups=4, layers=2, decay_bits=8,
         state_bits=8, acc_bits=13),
@@ -50,7 +52,7 @@ MODEL_MUTANTS = {
     "every layer takes a current": (
         sequencer, "Mux(job.has_current, LaneStep.CURRENT, LaneStep.NONE)", "LaneStep.CURRENT"),
     "theta before reset under rederived": (
-        sequencer, "late = late | (job.rule == ResetRule.SUBTRACT_REDERIVED)", "pass"),
+        sequencer, 'if "correct" in slots else [])]', 'if 0 else [])]'),
     "no correction": (sequencer, "Mux(rederived, LaneStep.CORRECT, LaneStep.NONE)",
                       "LaneStep.NONE"),
     "the stored membrane is not compared": (
@@ -76,7 +78,7 @@ MUTANTS = {
     "groups too close": (sequencer, "spacing.eq(len(self._slots) - 1)", "spacing.eq(0)"),
     "weight base stays": (sequencer, "base.eq(base + job.axons)", "base.eq(base)"),
     "delayed order for all rules": (
-        sequencer, "late = job.rule == ResetRule.SUBTRACT_DELAYED", "late = job.rule != 3"),
+        sequencer, "late.eq(Cat(*[job.rule == rule for rule in behind]).any())", "late.eq(1)"),
     "scan one word less": (
         scheduler, "(self.job.axons + (config.lanes - 1)) >> lane_bits",
         "self.job.axons >> lane_bits"),
@@ -87,13 +89,13 @@ MUTANTS = {
     "a lost tier is not noticed": (
         access, "self.refused.eq((kept & ~switched).any())", "self.refused.eq(0)"),
     "modes change at once": (access, "Mux(self.between & self.idle, wanted,", "Mux(1, wanted,"),
-    "memories served while busy": (access, "(is_register | self.idle)", "1"),
+    "memories served while busy": (access, "(is_register | rested)", "1"),
     "both sources are the bitmap": (
         core, "scanner.word.eq(Mux(job.internal, scan.data, buffer.word))",
         "scanner.word.eq(buffer.word)"),
     "reset leaves a bitmap": (core, "buffer.erase_all.eq(scheduler.resetting)",
                               "buffer.erase_all.eq(0)"),
-    "silent layers report": (core, "sequencer.store & sequencer.report", "sequencer.store"),
+    "silent layers report": (core, "sequencer.store[0] & sequencer.report", "sequencer.store[0]"),
 }
 QUICK = "weight base stays"
 
@@ -109,7 +111,7 @@ def bench(config, verilog, build_dir):
 
 
 @pytest.mark.parametrize("shape", [
-    "even", "uneven", "models", "adders", "follow",
+    "even", "uneven", "models", "adders", "follow", "blocks",
     pytest.param("currents", marks=pytest.mark.long),
     pytest.param("rederived", marks=pytest.mark.long), pytest.param("wide", marks=pytest.mark.long),
     pytest.param("one tier", marks=pytest.mark.long)])

@@ -15,8 +15,8 @@ MUTANTS = {
     "drops the waiting mask": ("now_valid.eq(next_valid | self.push)", "now_valid.eq(self.push)"),
     "only one place": ("self.free.eq(~taken[1])", "self.free.eq(taken == 0)"),
     "ticks for clears": ("payload.kind.eq(EventKind.CLEAR)", "payload.kind.eq(EventKind.TICK)"),
-    "releases before the marker": ("last = (spike & ~rest.any() & ~marker) | ~spike",
-                                   "last = ~rest.any()"),
+    "releases before the marker": ("last = (spike & ~mask.several & ~marker) | ~spike",
+                                   "last = ~mask.several"),
     "goes on without ready": ("now_valid & self.output.valid & self.output.ready", "now_valid"),
 }
 QUICK = "releases before the marker"

@@ -18,6 +18,8 @@ CONFIGS = {
     "even": HardwareConfig(axons=64, groups=8),
     "wide": HardwareConfig(lanes=16, tiers=(8, 4, 4), axons=64, groups=4, decay_bits=16,
                            state_bits=32, acc_bits=34),
+    "blocks": HardwareConfig(lanes=32, tiers=(4, 4), axons=64, groups=2, state_bits=12,
+                             acc_bits=16),
     "coarse": HardwareConfig(lanes=8, axons=64, groups=4, decay_bits=16, state_bits=12,
                              acc_bits=20),
     "models": HardwareConfig(lanes=8, tiers=(3, 1), axons=32, groups=4, decay_bits=4,
@@ -51,15 +53,16 @@ MODEL_MUTANTS = {
     "the bias per spike is not added": ("adding = adding | following", "pass"),
     "the bias per spike is the state word": (
         "Mux(following, self.follow.as_unsigned(), operand)", "operand"),
-    "no current": ("adding | (self.step == LaneStep.CURRENT)", "adding"),
+    "no current": ("adding | control.at(LaneStep.CURRENT)", "adding"),
     "integrators spike": ("fires & ~self.silent", "fires"),
     "the current replaces the sum": ("Mux(replacing, 0,",
-                                     "Mux(replacing | (self.step == LaneStep.CURRENT), 0,"),
+                                     "Mux(replacing | control.at(LaneStep.CURRENT), 0,"),
 }
 MUTANTS = {
     "strict threshold": ("~result[-1] & self.finishing[lane]",
                          "~result[-1] & result.any() & self.finishing[lane]"),
-    "idle lanes add": ("(self.add | self.first) & self.enabled[lane]", "self.add | self.first"),
+    "idle lanes add": ("(control.add | control.first) & self.enabled[lane]",
+                       "control.add | control.first"),
     "leak rounds towards zero": (
         "((membrane * decay) >> config.decay_bits)",
         "((membrane * decay + Mux(membrane < 0, 2 ** config.decay_bits - 1, 0))"
@@ -68,10 +71,10 @@ MUTANTS = {
     "delayed rule looks at the new spike": ("Mux(delayed, self.spiked[lane], self.spikes[lane])",
                                             "self.spikes[lane]"),
     "no carry when subtracting r": (
-        "((self.step == LaneStep.RESET) & (self.rule != ResetRule.VALUE))", "0"),
-    "an empty group keeps its sum": ("(self.add | self.first) &", "self.add &"),
-    "wraps on store": ("saturate(total, config.state_bits, self.store)",
-                       "Mux(self.store, total[:config.state_bits], 0)"),
+        "control.at(LaneStep.THETA) | control.at(LaneStep.RESET)", "control.at(LaneStep.THETA)"),
+    "an empty group keeps its sum": ("(control.add | control.first) &", "control.add &"),
+    "wraps on store": ("saturate(total, config.state_bits, control.store)",
+                       "Mux(control.store, total[:config.state_bits], 0)"),
 }
 QUICK = "strict threshold"
 

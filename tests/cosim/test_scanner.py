@@ -21,7 +21,8 @@ MUTANTS = {
     "ends early": ("finished & ~in_flight & ~queued_valid & advance", "wanted == total"),
     "highest bit first": ('"-" * (self._config.lanes - position - 1) + "1" + "0" * position',
                           '"0" * (self._config.lanes - position - 1) + "1" + "-" * position'),
-    "wastes a cycle": ("advance.eq(~active | ~rest.any())", "advance.eq(~active | ~bits.any())"),
+    "looks at silence": ("Mux(self.silent, 0, self.words)", "self.words"),
+    "wastes a cycle": ("advance.eq(~active | ~bits.several)", "advance.eq(~active | ~bits.any)"),
 }
 QUICK = "ends early"
 

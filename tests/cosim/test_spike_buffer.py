@@ -18,6 +18,10 @@ MUTANTS = {
     "one axon too many": ("event.axon < self.input_axons", "event.axon <= self.input_axons"),
     "erases one side only": ("self.erase_all.replicate(2)", "self.erase_all & 0"),
     "forgets the flag": ("self.clear.eq(event.kind == EventKind.CLEAR)", "self.clear.eq(0)"),
+    "silence stays": ("filled.bit_select(side, 1).eq(1)", "filled.bit_select(side, 1).eq(0)"),
+    "silence never comes back": ("filled.bit_select(~open_id, 1).eq(0)", "[]"),
+    "the open bitmap's silence": ("~filled.bit_select(~open_id, 1)",
+                                 "~filled.bit_select(open_id, 1)"),
     "closes twice": ("self.events.valid & self.open &", "self.events.valid & ~self.hold &"),
 }
 QUICK = "no forwarding"

@@ -22,8 +22,8 @@ MUTANTS = {
     "reads gated tiers": ("reading = self.access & ~self.gated[tier]", "reading = self.access"),
     "fills every gated tier": ("self.gated[tier] & (~self.gated[tier - 1] if tier else 1)",
                                "self.gated[tier]"),
-    "keeps the weights in bubbles": ("accessed.eq(self.access)", "accessed.eq(1)"),
-    "forgets the host's tier": ("with m.If(self.host_read.any()):", "with m.If(1):"),
+    "keeps the weights in bubbles": ("rests.eq(~reading)", "rests.eq(0)"),
+    "the host's tier rests": ("bank.o, reading | self.host_read[tier]", "bank.o, reading"),
     "least significant first": ("for tier in reversed(range(len(config.tiers)))",
                                 "for tier in range(len(config.tiers))"),
 }
