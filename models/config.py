@@ -367,6 +367,11 @@ class HardwareConfig:
         return 1 if self.lanes <= 16 else self.lanes // 8
 
     @property
+    def address_copies(self) -> int:
+        """Copies of the address of a weight word: one for each tier of a wide core."""
+        return 1 if self.blocks == 1 else len(self.tiers)
+
+    @property
     def neurons(self) -> int:
         """Neurons that the state memory holds."""
         return self.lanes * self.groups

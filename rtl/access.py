@@ -20,7 +20,7 @@ class HostAccess(wiring.Component):
     """Serve one request after the other; memories only while ``idle``.
 
     A write takes 2 cycles (the last chunk of a wide word commits it, one cycle later), a read of a
-    register or weight 6, of a state ``min(lanes, 16) + 7`` at most, a counter read one counter
+    register or weight 7, of a state ``min(lanes, 16) + 7`` at most, a counter read one counter
     round more. What goes to the memories comes from registers.
 
     Parameters
@@ -244,6 +244,8 @@ class HostAccess(wiring.Component):
             self.state_o[lane[self._block_bits:]])
         m.d.comb += self.state_shift.eq(Cat(*copies(m, shifting, self._config.blocks, "shift")))
         counter = Cat(request.address[1:4], request.address[5])
+        weight = Signal(16)
+        m.d.sync += weight.eq(self.weight_o.word_select(chunk["weight"], 16))
         m.d.comb += [self.response.payload.eq(value), self.counter_index.eq(counter)]
         with m.FSM():
             with m.State("IDLE"):
@@ -260,11 +262,13 @@ class HostAccess(wiring.Component):
             with m.State("WAIT"):
                 m.next = "FETCH"
             with m.State("FETCH"):
-                self._select(m, value, chunk, variables)
-                m.next = "RESPOND"
+                m.next = "SELECT"
                 with m.If(request.space == Space.STATE):
                     m.d.comb += shifting.eq(1)
                     m.next = "SHIFT"
+            with m.State("SELECT"):
+                self._select(m, value, variables, weight)
+                m.next = "RESPOND"
             with m.State("SHIFT"):
                 m.d.comb += shifting.eq(shifts != 0)
                 m.d.sync += [shifts.eq(shifts - 1),
@@ -282,7 +286,7 @@ class HostAccess(wiring.Component):
                     m.d.comb += self.request.ready.eq(1)
                     m.next = "IDLE"
 
-    def _select(self, m, value, chunk, variables):
+    def _select(self, m, value, variables, weight):
         """Latch the word that the request names."""
         request = self.request.payload
         fingerprint = self._config.fingerprint
@@ -299,4 +303,4 @@ class HostAccess(wiring.Component):
             with m.Case(Space.DESCRIPTORS):
                 m.d.sync += value.eq(self.descriptor_o)
             with m.Default():
-                m.d.sync += value.eq(self.weight_o.word_select(chunk["weight"], 16))
+                m.d.sync += value.eq(weight)

@@ -195,7 +195,7 @@ class Core(wiring.Component):
         m.d.comb += [
             weights.access.eq(sequencer.access),
             sequencer.host_address.eq(access.weight_address),
-            weights.address.eq(sequencer.address),
+            weights.address.eq(sequencer.address.as_value()),
             weights.gated.eq(access.gated | sequencer.gated),
             weights.fill_mid.eq(access.fill_mid),
             weights.host_read.eq(access.weight_read),
@@ -242,14 +242,18 @@ class Core(wiring.Component):
             m.d.comb += state.write_word[lane].eq((extended | access.state_i).as_signed())
 
     def _connect_output(self, m, sequencer, scheduler, emitter, lanes):
+        """Masks to the emitter, in a wide core through a register."""
         cleared = scheduler.cleared_stb
-        m.d.comb += [
+        domain = m.d.sync if self._config.blocks > 1 else m.d.comb
+        domain += [
             emitter.push.eq(sequencer.push | cleared),
-            emitter.reserve.eq(sequencer.reserve | cleared),
             emitter.mask.eq(Mux(sequencer.store[0] & sequencer.report, lanes.spikes, 0)),
             emitter.row.eq(sequencer.store_row),
             emitter.tick.eq(sequencer.tick),
             emitter.clear.eq(cleared),
+        ]
+        m.d.comb += [
+            emitter.reserve.eq(sequencer.reserve | cleared),
             sequencer.free.eq(emitter.free),
         ]
 

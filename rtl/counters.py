@@ -119,7 +119,12 @@ class Counters(wiring.Component):
             shorts.append(short)
         widest = max(len(short) for short in shorts)
         masks = Array(Const((1 << len(short)) - 1, widest) for short in shorts)
-        return Array(shorts)[index], masks[index]
+        visited = Array(shorts)[index]
+        if self._style == "distributed":
+            before = Signal(widest)
+            m.d.sync += before.eq(visited)
+            visited = before
+        return visited, masks[index]
 
     def _serve(self, m, index, phase, written):
         """Hand over the wanted counter when it is visited."""

@@ -103,7 +103,8 @@ class Sequencer(wiring.Component):
             "read_index": Out(axon_bits),
             "axon": In(axon_bits),
             "access": Out(1),
-            "address": Out((config.weight_words - 1).bit_length()),
+            "address": Out(data.ArrayLayout((config.weight_words - 1).bit_length(),
+                                            config.address_copies)),
             "host_address": In((config.weight_words - 1).bit_length()),
             "gated": Out(len(config.tiers)),
             "add": Out(config.blocks),
@@ -227,7 +228,7 @@ class Sequencer(wiring.Component):
                 m.d.sync += stage[name].eq(flag & element["valid"] if cycle == 1 else flag)
             stages.append(stage)
         axon = Signal.like(self.axon)
-        base = Signal.like(self.address)
+        base = Signal.like(self.host_address)
         fresh = Signal()
         with m.If(stages[1]["first"]):
             m.d.sync += fresh.eq(0)
@@ -235,8 +236,11 @@ class Sequencer(wiring.Component):
                 m.d.sync += base.eq(base + job.axons)
         with m.If(self.job_take):
             m.d.sync += [base.eq(self.job.weight_base), fresh.eq(1)]
-        m.d.sync += [axon.eq(self.axon),
-                     self.address.eq(Mux(self.active, base + axon, self.host_address))]
+        m.d.sync += axon.eq(self.axon)
+        word = Signal.like(self.host_address)
+        m.d.comb += word.eq(Mux(self.active, base + axon, self.host_address))
+        count = self._config.address_copies
+        m.d.comb += self.address.as_value().eq(Cat(*copies(m, word, count, "word")))
         m.d.comb += self.access.eq(stages[3]["real"])
         return stages
 

@@ -95,6 +95,7 @@ class WeightMemory(wiring.Component):
     access : In(1)
         Read ``address`` in every tier that is not gated.
     address : In(log2(weight_words))
+        A copy for each tier of a wide core.
     gated : In(tiers)
         Bit k: tier k (0 most significant) is not accessed. Stable from an access to its weights.
     fill_mid : In(1)
@@ -120,7 +121,8 @@ class WeightMemory(wiring.Component):
         tiers = len(config.tiers)
         super().__init__({
             "access": In(1),
-            "address": In((config.weight_words - 1).bit_length()),
+            "address": In(data.ArrayLayout((config.weight_words - 1).bit_length(),
+                                           config.address_copies)),
             "gated": In(tiers),
             "fill_mid": In(1),
             "weights": Out(data.ArrayLayout(signed(config.code_bits), config.lanes)),
@@ -144,7 +146,7 @@ class WeightMemory(wiring.Component):
             m.d.comb += [
                 bank.enable.eq(reading | self.host_read[tier] | self.host_write[tier]),
                 bank.write.eq(self.host_write[tier]),
-                bank.address.eq(self.address),
+                bank.address.eq(self.address[tier % config.address_copies]),
                 bank.i.eq(self.host_i[:width]),
                 self.accesses[tier].eq(reading),
             ]

@@ -272,14 +272,14 @@ async def memories_wait_for_idle_and_registers_do_not(dut):
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
 async def accesses_take_the_stated_time(dut):
-    """2 cycles per write, 6 per register or weight read, ``lanes + 7`` at most per state read."""
+    """2 cycles per write, 7 per register or weight read, ``lanes + 7`` at most per state read."""
     host = await started(dut)
     host.write(Space.DESCRIPTORS, 0, *range(8))
     assert 2 * 8 - 1 <= await host.settle() <= 2 * 8 + 1
     for space in (Space.REGISTERS, Space.WEIGHTS):
         for _ in range(8):
             host.request.send({"space": int(space), "address": 0})
-        assert 6 * 8 - 1 <= await host.settle() <= 6 * 8 + 1
+        assert 7 * 8 - 1 <= await host.settle() <= 7 * 8 + 1
     for lane in range(LANES):
         host.request.send({"space": int(Space.STATE), "address": lane * CONFIG.slot_chunks})
         assert await host.settle() <= LANES + 8

@@ -30,7 +30,8 @@ class Scheduler:
     """
 
     def __init__(self, config: HardwareConfig):
-        self.emitter, self.now, self.erased, self.sops = Emitter(), 0, 0, 0
+        self.emitter, self.now = Emitter(late=int(config.blocks > 1)), 0
+        self.erased = self.sops = 0
         self._steps = Steps.of(config)
         self._aim = int(config.has("sources"))
         self._fetch = config.descriptor_fields + 1 + self._aim

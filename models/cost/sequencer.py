@@ -38,9 +38,16 @@ class Steps:
 
 
 class Emitter:
-    """When the two places of the emitter come free."""
+    """When the two places of the emitter come free.
 
-    def __init__(self):
+    Parameters
+    ----------
+    late : int
+        Cycles that a mask takes to get there: one in a wide core.
+    """
+
+    def __init__(self, late: int = 0):
+        self._late = late
         self._released = [-1] * _EMITTER_PLACES
 
     @property
@@ -54,7 +61,7 @@ class Emitter:
 
     def push(self, store: int, events: int) -> None:
         """Take a mask with `events` events (its marker included) in cycle `store`."""
-        begin = max(store, self._released[-1]) + 1
+        begin = max(store + self._late, self._released[-1]) + 1
         self._released.append(begin + max(1, events) - 1)
 
 
