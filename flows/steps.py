@@ -402,11 +402,19 @@ def _verify_mesh(job: Job, program: Program) -> dict:
                                scheduler=job.options.scheduler, progress=bar,
                                notice=progress.say)
     with replaced_file(folder / "verify.json") as partial:
-        _write_json(partial, {"key": {"program": _digest(job.out / "program"), "mesh": size,
-                                      "config": core.fingerprint}, **result})
+        _write_json(partial, {"key": _mesh_key(job), **result})
     with replaced_file(folder / "mesh.png") as partial, partial.open("wb") as stream:
         draw_mesh(result["mesh"], stream)
     return result
+
+
+def _mesh_key(job: Job) -> dict:
+    """What a verification on a mesh depends on."""
+    mesh, faults = job.options.mesh, job.mesh_faults
+    return {"program": _digest(job.out / "program"),
+            "mesh": mesh if mesh == AUTO else list(parse_mesh(mesh)),
+            "tile": job.target.tile.fingerprint,
+            "dead": [sorted(faults.links), sorted(faults.tiles)] if faults else None}
 
 
 def _mapped(job: Job, program: Program, spikes: np.ndarray) -> Mapped:
@@ -414,8 +422,10 @@ def _mapped(job: Job, program: Program, spikes: np.ndarray) -> Mapped:
     activity = Activity.measured(program, spikes, target.config.tiers)
     if job.options.mesh == AUTO:
         return map_smallest(program, target.tile, target.most, activity, seed=seed)
-    mesh = MeshConfig(size=parse_mesh(job.options.mesh))
-    return map_network(program, mesh, target.tile, activity, target.most, seed=seed)
+    faults = job.mesh_faults
+    mesh = MeshConfig(size=parse_mesh(job.options.mesh), routing="table" if faults else "order")
+    return map_network(program, mesh, target.tile, activity, target.most, seed=seed,
+                       faults=faults)
 
 
 def _verify_key(job: Job, program: Program) -> dict:

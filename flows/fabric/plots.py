@@ -17,6 +17,7 @@ from lamina.models.fabric.config import MeshConfig, Port
 __all__ = ["draw_mesh"]
 
 _BUSY, _LOAD = colormaps["Blues"], colormaps["Oranges"]
+_DEAD = "#b03030"
 _SIDE, _APART = 0.56, 0.07
 """Of a tile, and of the two directions of a link, with tiles 1 apart."""
 _MOST_LINES = 4
@@ -25,7 +26,8 @@ _MOST_LINES = 4
 def draw_mesh(mesh: dict, stream: BinaryIO) -> None:
     """Draw the tiles plane by plane, links as arrows as dark and wide as their flits, as a PNG.
 
-    Links between planes are numbers at the upper corners of the tile that they leave.
+    Links between planes are numbers at the upper corners of the tile that they leave. What is dead
+    is crossed out.
 
     Parameters
     ----------
@@ -46,6 +48,7 @@ def _draw(figure: Figure, config: MeshConfig, mesh: dict) -> None:
     for plane, axes in enumerate(panels):
         _prepare(axes, width, height, f"z = {plane}" if planes > 1 else "")
         _draw_links(axes, config, mesh, plane, most)
+        _draw_dead_links(axes, config, mesh, plane)
         _draw_tiles(axes, config, mesh, plane)
     busiest = max(each["busy"] for each in mesh["tiles"])
     figure.colorbar(ScalarMappable(Normalize(0, busiest), _BUSY), ax=list(panels), shrink=0.8,
@@ -73,6 +76,12 @@ def _draw_tiles(axes: Axes, config: MeshConfig, mesh: dict, plane: int) -> None:
         x, y, z = _place(config, tile)
         if z != plane:
             continue
+        if tile in mesh["dead_tiles"]:
+            axes.add_patch(_square(x, y, "white"))
+            _cross(axes, x, y, _SIDE / 2)
+            axes.text(x, y + _SIDE / 3, f"{tile}  dead", ha="center", va="center", fontsize=6,
+                      color=_DEAD)
+            continue
         each = found.get(tile)
         share = each["busy"] / busiest if each else 0.0
         axes.add_patch(_square(x, y, _BUSY(share) if each else "white"))
@@ -83,6 +92,24 @@ def _draw_tiles(axes: Axes, config: MeshConfig, mesh: dict, plane: int) -> None:
         busy = f"{100 * each['busy']:.0f} %" if each else ""
         axes.text(x, y, "\n".join([f"{tile}  {busy}".strip(), *lines]), ha="center", va="center",
                   fontsize=6, color="white" if share > 0.6 else INK)
+
+
+def _draw_dead_links(axes: Axes, config: MeshConfig, mesh: dict, plane: int) -> None:
+    for first, second in mesh["dead_links"]:
+        (x, y, z), (right, top, above) = _place(config, first), _place(config, second)
+        if plane in (z, above) and z != above:
+            up = plane == z
+            axes.text(x + (1 if up else -1) * _SIDE / 2, y + _SIDE / 2 + 0.02,
+                      f"{'up' if up else 'down'} dead", fontsize=5,
+                      ha="right" if up else "left", va="bottom", color=_DEAD)
+        elif z == plane:
+            _cross(axes, (x + right) / 2, (y + top) / 2, 0.07)
+
+
+def _cross(axes: Axes, x: float, y: float, reach: float) -> None:
+    for way in (-1, 1):
+        axes.plot([x - reach, x + reach], [y - way * reach, y + way * reach], color=_DEAD,
+                  linewidth=1.2)
 
 
 def _square(x: int, y: int, color: object) -> Rectangle:
