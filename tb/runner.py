@@ -143,18 +143,19 @@ def _compile_block(build: Build, block: pathlib.Path, folder: pathlib.Path, runt
     _call([_VERILATOR, "--cc", "-Mdir", str(folder), "--prefix", f"V{block.stem}", "--top-module",
            block.stem, "--lib-create", block.stem, *_FLAGS, *build.flavour, str(block.resolve())],
           log)
-    _make(build, folder, f"V{block.stem}.mk", runtime, log)
-    return folder / f"{block.stem}.sv", folder / f"lib{block.stem}.a"
+    library = f"lib{block.stem}.a"
+    _make(build, folder, f"V{block.stem}.mk", runtime, log, library)
+    return folder / f"{block.stem}.sv", folder / library
 
 
 def _make(build: Build, folder: pathlib.Path, makefile: str, runtime: pathlib.Path,
-          log: pathlib.Path) -> None:
+          log: pathlib.Path, *targets: str) -> None:
     """Compile what Verilator left in `folder`."""
     if runtime.exists():
         for built in runtime.iterdir():
             shutil.copy(built, folder)
     _call(["make", "-j2", "-C", str(folder), "-f", makefile, f"VM_TRACE={int(build.waves)}",
-           f"PYTHON3={sys.executable}", *build.make], log)
+           f"PYTHON3={sys.executable}", *build.make, *targets], log)
     if not runtime.exists():
         fresh = folder / "runtime"
         fresh.mkdir()
