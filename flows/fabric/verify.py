@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import pathlib
 import time
@@ -101,10 +102,10 @@ def _ways(mapped: Mapped) -> dict:
 def _simulation(config: FabricConfig, folder: pathlib.Path,
                 notice: Callable[[str], None] | None) -> Simulation:
     folder.mkdir(parents=True, exist_ok=True)
-    fabric = Fabric(config, shared=True)
-    files = {name: (folder / f"{name}.v").resolve() for name in (_TOPLEVEL, *fabric.parts)}
-    for name, part in {_TOPLEVEL: fabric, **fabric.parts}.items():
-        files[name].write_text(convert(part, name, notice=notice))
+    files = {}
+    for name, text in _verilog(config, notice).items():
+        files[name] = (folder / f"{name}.v").resolve()
+        files[name].write_text(text)
     simulation = Simulation(
         config=config.core, sources=["fabric_mailbox.sv", str(files.pop(_TOPLEVEL))],
         blocks=tuple(map(str, files.values())),
@@ -113,6 +114,14 @@ def _simulation(config: FabricConfig, folder: pathlib.Path,
         bench="lamina.tb.bench_fabric_job")
     simulation.build()
     return simulation
+
+
+@functools.lru_cache(maxsize=2)
+def _verilog(config: FabricConfig, notice: Callable[[str], None] | None) -> dict[str, str]:
+    """Of every module that is compiled by itself."""
+    fabric = Fabric(config, shared=True)
+    return {name: convert(part, name, notice=notice)
+            for name, part in {_TOPLEVEL: fabric, **fabric.parts}.items()}
 
 
 def _trace(program: Program, spikes: np.ndarray, chunks: list[dict]) -> Trace:
