@@ -26,7 +26,7 @@ __all__ = ["DEFAULT_SAMPLES", "DEFAULT_TARGET", "ON_MESH", "Job", "Options", "co
 DEFAULT_SAMPLES = 20
 DEFAULT_TARGET = "icebreaker"
 DEFAULT_CALIBRATION = "45nm"
-ON_MESH = ("compile", "verify")
+ON_MESH = ("compile", "flow", "report", "verify")
 """Commands that divide a network over tiles."""
 _READER = ("dt", "reset", "integrator", "refractory", "cut", "timesteps", "encoder", "seed")
 _COMPILE_ONLY = ("weight_bits", "dt", "reset", "integrator", "refractory", "cut", "timesteps",
