@@ -21,8 +21,12 @@ from lamina.tb.streams import Fields, pack, request_fields, reset, unpack
 __all__ = ["FabricMailbox"]
 
 _SEND, _RECEIVED = pathlib.Path("send.bin"), pathlib.Path("received.txt")
-_PATIENCE = 1 << 24
-"""Cycles in which nothing moves, after which nothing will."""
+
+
+def _patience(config: FabricConfig) -> int:
+    """Cycles in which nothing moves, after which nothing will: timesteps of all tiles in turn."""
+    longest = 2 * config.mesh.tiles * config.core.groups * config.core.axons
+    return min((1 << 16) + longest, (1 << 32) - 1)
 
 
 def _layouts(config: FabricConfig) -> tuple[Fields, Fields, Fields]:
@@ -49,7 +53,7 @@ class FabricMailbox:
 
     async def start(self) -> None:
         """Start the clock and reset the fabric."""
-        self._dut.patience.value = _PATIENCE
+        self._dut.patience.value = _patience(self._config)
         Clock(self._dut.clk, PERIOD_NS, unit="ns").start()
         await reset(self._dut)
 

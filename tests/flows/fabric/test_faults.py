@@ -1,5 +1,6 @@
 """Lists of dead links and tiles: read, refused in one line, kept out of the way of a network."""
 
+import dataclasses
 import itertools
 import json
 import pathlib
@@ -8,14 +9,16 @@ import numpy as np
 import pytest
 
 from lamina.flows import cli
+from lamina.flows.backend.simulate import SimulationError
 from lamina.flows.errors import UserError
 from lamina.flows.fabric.faults import parse_faults
-from lamina.flows.fabric.mapper import Activity, map_network
+from lamina.flows.fabric.mapper import Activity, map_network, tile_core
+from lamina.flows.fabric.verify import verify_fabric
 from lamina.flows.frontend.compile import CompileOptions, compile_network
 from lamina.flows.job import Options, resolve
 from lamina.models.config import HardwareConfig
 from lamina.models.fabric.config import MeshConfig, Port
-from lamina.models.fabric.routes import Faults
+from lamina.models.fabric.routes import Faults, order_routes
 from lamina.models.fabric.tables import sized
 from lamina.models.fabric.timing import fabric_cycles
 from lamina.models.network import run
@@ -164,6 +167,19 @@ def test_longer_ways_take_longer(digits):
     assert found[0].flits == found[1].flits
     assert found[0].flit_hops < found[1].flit_hops
     assert found[0].cycles < found[1].cycles
+
+
+def test_a_flit_that_takes_a_dead_link_never_arrives(digits, tmp_path):
+    """All the same but for the ways, which are those of a mesh without faults."""
+    program, spikes, activity = digits
+    square = MeshConfig(size=(2, 2), routing="table")
+    mapped = map_network(program, square, CORE, activity, faults=Faults(square, [(0, 1)]))
+    core = tile_core(mapped.fabric, CORE, {"state_bits": 24, "acc_bits": 32})
+    wrong = dataclasses.replace(mapped, routes=order_routes(square))
+    with pytest.raises(SimulationError, match="the fabric stands still"):
+        verify_fabric(wrong, core, spikes[:1], None, tmp_path, workers=1)
+    found = verify_fabric(mapped, core, spikes[:1], None, tmp_path, workers=1)
+    assert found["mismatches"] == 0 and found["events_compared"] > 100
 
 
 def verified(out, *options):
