@@ -315,8 +315,12 @@ def _add_options(command: argparse.ArgumentParser) -> None:
     add("--samples", type=_positive(int, "integer"), metavar="N",
         help="samples (default 20, of undervolt 1000)")
     add("--seed", type=_seed, metavar="N", help="of encoder, random data and placement")
-    add("--mesh", metavar="XxYxZ", help="tiles, e.g. 2x2x2, or auto (verify; default 1x1x1: "
-        "one core)")
+    add("--mesh", metavar="XxYxZ", help="tiles, e.g. 2x2x2, or auto (compile, flow, report, "
+        "verify; default 1x1x1: one core)")
+    add("--dead-links", metavar="A-B,...", help="of the mesh, in both directions: pairs of "
+        "neighbouring tiles (x runs fastest), or @FILE with such (as --mesh)")
+    add("--dead-tiles", metavar="N,...", help="of the mesh: tiles that hold no neurons and pass "
+        "nothing on, or @FILE (as --mesh)")
     add("--workers", type=_positive(int, "integer"), metavar="N", help="parallel simulations")
     add("--scheduler", metavar="ADDRESS", help="of Dask: a cluster does what --workers do here "
         "(explore, flow, verify)")

@@ -8,12 +8,14 @@ import zipfile
 
 from lamina.flows.designs import TARGETS, Target, load_target
 from lamina.flows.errors import UserError
+from lamina.flows.fabric.faults import parse_faults
 from lamina.flows.fabric.mapper import AUTO, ONE_CORE, parse_mesh
 from lamina.flows.frontend.compile import Compiled, CompileOptions, check_fit, compile_network
 from lamina.flows.frontend.data import Binning, Dataset, load_data, random_data
 from lamina.flows.search.energy import CALIBRATIONS, Calibration
 from lamina.flows.workspace import read_settings
 from lamina.models.config import HardwareConfig
+from lamina.models.fabric.routes import Faults
 from lamina.models.faults import FaultModel, faulty_program
 from lamina.models.program import Program
 from lamina.models.voltage import can_fail
@@ -24,14 +26,15 @@ __all__ = ["DEFAULT_SAMPLES", "DEFAULT_TARGET", "ON_MESH", "Job", "Options", "co
 DEFAULT_SAMPLES = 20
 DEFAULT_TARGET = "icebreaker"
 DEFAULT_CALIBRATION = "45nm"
-ON_MESH = ("compile", "verify")
+ON_MESH = ("compile", "flow", "report", "verify")
 """Commands that divide a network over tiles."""
 _READER = ("dt", "reset", "integrator", "refractory", "cut", "timesteps", "encoder", "seed")
 _COMPILE_ONLY = ("weight_bits", "dt", "reset", "integrator", "refractory", "cut", "timesteps",
                  "encoder", "tier_modes", "tier_fill", "adders", "compensate")
 _READING = ("counts", "max_count", "bin", "bins", "sensor", "crop", "downsample", "polarity",
             "drop_invalid")
-_KEPT = ("target", "data", *_READING, "samples", "seed", "chip", "calibration", "mesh")
+_DEAD = ("dead_links", "dead_tiles")
+_KEPT = ("target", "data", *_READING, "samples", "seed", "chip", "calibration", "mesh", *_DEAD)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,6 +65,8 @@ class Options:
         Of energies: key of :data:`lamina.flows.search.energy.CALIBRATIONS`.
     mesh : str
         Tiles along x, y, z, e.g. ``2x2``, or ``auto``; ``1x1x1`` is one core without a mesh.
+    dead_links, dead_tiles : str
+        Of the mesh: see :func:`lamina.flows.fabric.faults.parse_faults`.
     workers : int
         Simulations at a time.
     scheduler : str
@@ -102,6 +107,8 @@ class Options:
     chip: int | None = None
     calibration: str | None = None
     mesh: str | None = None
+    dead_links: str | None = None
+    dead_tiles: str | None = None
     workers: int = 2
     scheduler: str | None = None
     waves: bool = False
@@ -184,6 +191,24 @@ class Job:
         return self.options.mesh not in (None, ONE_CORE)
 
     @property
+    def mesh_faults(self) -> Faults | None:
+        """What is dead of the mesh; None where nothing is.
+
+        Raises
+        ------
+        UserError
+            If there is no mesh that could have it, or what is listed cannot be.
+        """
+        given = {name: getattr(self.options, name) for name in _DEAD}
+        named = [f"--{name.replace('_', '-')}" for name, text in given.items() if text is not None]
+        if not named:
+            return None
+        if not self.on_mesh or self.options.mesh == AUTO:
+            raise UserError(f"{named[0]} needs a --mesh of a given size, "
+                            f"not {self.options.mesh or ONE_CORE}")
+        return parse_faults(parse_mesh(self.options.mesh), *given.values())
+
+    @property
     def settings(self) -> dict:
         """What a later command on the same folder takes over."""
         kept = {name: getattr(self.options, name) for name in (*_KEPT, *_COMPILE_ONLY)}
@@ -233,13 +258,15 @@ def resolve(options: Options, command: str) -> Job:
     Raises
     ------
     UserError
-        If network or target do not exist, an option cannot act on a finished program, or the
-        command cannot work on a mesh, be it one that an earlier run left in its settings.
+        If network or target do not exist, an option cannot act on a finished program, the command
+        cannot work on a mesh, be it one that an earlier run left in its settings, or what is dead
+        of the mesh cannot be.
     """
     job = _looked_up(options)
     if job.on_mesh and command not in ON_MESH:
         raise UserError(f"--mesh {job.options.mesh}: {command} works on one core, a mesh is for "
                         f"{', '.join(ON_MESH)}")
+    _ = job.mesh_faults
     return job
 
 
@@ -266,6 +293,8 @@ def _from_folder(options: Options) -> Job:
     settings = read_settings(net)
     if options.data not in (None, settings.get("data")):
         settings = {name: value for name, value in settings.items() if name not in _READING}
+    if options.mesh not in (None, settings.get("mesh")):
+        settings = {name: value for name, value in settings.items() if name not in _DEAD}
     kept = {name: settings[name] for name in (*_KEPT, *_COMPILE_ONLY)
             if getattr(options, name) is None and settings.get(name) is not None}
     options = dataclasses.replace(options, **kept)

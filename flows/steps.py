@@ -189,14 +189,20 @@ def report(options: Options) -> Summary:
     job = resolve(options, "report")
     with workspace(job.out, job.settings):
         program = _program(job)
-        return _report(job.fitted(program), program)
+        return _report(job if job.on_mesh else job.fitted(program), program)
 
 
 def flow(options: Options) -> Summary:
-    """All steps in turn."""
+    """All steps in turn; on a mesh those that it has: no Verilog for a board, no bitstream."""
     job = resolve(options, "flow")
     with workspace(job.out, job.settings):
         program = _program(job, again=True)
+        if job.on_mesh:
+            _check_mesh(job, program)
+            _golden(job, program)
+            _verify_mesh(job, program)
+            progress.say("generate and synth are left out: there is no board for a mesh")
+            return _report(job, program)
         job = job.fitted(program)
         _golden(job, program)
         _generate(job, program)
@@ -383,11 +389,7 @@ def _verify(job: Job, program: Program) -> dict:
 
 def _verify_mesh(job: Job, program: Program) -> dict:
     """Divide the network over tiles, compare, and draw what they do."""
-    if job.options.on not in (None, "rtl") or job.options.waves:
-        raise UserError("--mesh: a fabric is simulated on the rtl, without waves")
-    if job.faults(program) is not None:
-        raise UserError(f"--mesh {job.options.mesh}: tiles keep their nominal voltages or are "
-                        f"gated; cells that fail are simulated on one core")
+    _check_mesh(job, program)
     data, folder, target = job.data(program), job.out / "verify", job.target
     samples = min(job.samples, len(data))
     spikes = data.encoded(program, 0, samples)
@@ -402,11 +404,28 @@ def _verify_mesh(job: Job, program: Program) -> dict:
                                scheduler=job.options.scheduler, progress=bar,
                                notice=progress.say)
     with replaced_file(folder / "verify.json") as partial:
-        _write_json(partial, {"key": {"program": _digest(job.out / "program"), "mesh": size,
-                                      "config": core.fingerprint}, **result})
+        _write_json(partial, {"key": _mesh_key(job), **result})
     with replaced_file(folder / "mesh.png") as partial, partial.open("wb") as stream:
         draw_mesh(result["mesh"], stream)
     return result
+
+
+def _check_mesh(job: Job, program: Program) -> None:
+    """Refuse what one core alone can do."""
+    if job.options.on not in (None, "rtl") or job.options.waves:
+        raise UserError("--mesh: a fabric is simulated on the rtl, without waves")
+    if job.faults(program) is not None:
+        raise UserError(f"--mesh {job.options.mesh}: tiles keep their nominal voltages or are "
+                        f"gated; cells that fail are simulated on one core")
+
+
+def _mesh_key(job: Job) -> dict:
+    """What a verification on a mesh depends on."""
+    mesh, faults = job.options.mesh, job.mesh_faults
+    return {"program": _digest(job.out / "program"),
+            "mesh": mesh if mesh == AUTO else list(parse_mesh(mesh)),
+            "tile": job.target.tile.fingerprint,
+            "dead": [sorted(faults.links), sorted(faults.tiles)] if faults else None}
 
 
 def _mapped(job: Job, program: Program, spikes: np.ndarray) -> Mapped:
@@ -414,8 +433,10 @@ def _mapped(job: Job, program: Program, spikes: np.ndarray) -> Mapped:
     activity = Activity.measured(program, spikes, target.config.tiers)
     if job.options.mesh == AUTO:
         return map_smallest(program, target.tile, target.most, activity, seed=seed)
-    mesh = MeshConfig(size=parse_mesh(job.options.mesh))
-    return map_network(program, mesh, target.tile, activity, target.most, seed=seed)
+    faults = job.mesh_faults
+    mesh = MeshConfig(size=parse_mesh(job.options.mesh), routing="table" if faults else "order")
+    return map_network(program, mesh, target.tile, activity, target.most, seed=seed,
+                       faults=faults)
 
 
 def _verify_key(job: Job, program: Program) -> dict:
@@ -449,8 +470,9 @@ def _report(job: Job, program: Program) -> Summary:
     config = job.target.config
     with np.load(job.out / "golden" / "golden.npz") as arrays:
         kept = dict(arrays)
-    verified = _kept(job.out / "verify" / "verify.json", _verify_key(job, program))
-    made = _kept(job.out / "synth" / "synth.json", _synth_key(job))
+    key = _mesh_key(job) if job.on_mesh else _verify_key(job, program)
+    verified = _kept(job.out / "verify" / "verify.json", key)
+    made = None if job.on_mesh else _kept(job.out / "synth" / "synth.json", _synth_key(job))
     if made is not None:
         rate = link_rate(program, config, kept["sample"], job.target.baud)
         made |= {"bitstream": f"synth/{made['bitstream']}", "link_images_per_second": rate}
@@ -459,7 +481,8 @@ def _report(job: Job, program: Program) -> Summary:
                                    neurobench=golden.get("neurobench"),
                                    energy=_energy(job, program, golden["operations"]))
     page = reporter.render_html(
-        result, program, config, target=job.target.name, sample=kept["sample"],
+        result, program, None if job.on_mesh else config, sample=kept["sample"],
+        target=f"a mesh of cores for the {job.target.name}" if job.on_mesh else job.target.name,
         trace=run_golden(job.faulty(program), kept["sample"][None], config.tiers, trace=True),
         calibration=_calibration(job),
         undervolted=_kept(job.out / "undervolt.json", _study_key(job)),

@@ -1,7 +1,8 @@
 """Runs samples of a job on the fabric, as ``bench_device`` does on one core.
 
 The folder ``LAMINA_JOB`` holds ``job.json`` (``fabric``: the :class:`FabricConfig`; ``parts``:
-layer, first neuron and neurons of every part by tile), ``program.json``, ``program.npz`` and
+layer, first neuron and neurons of every part by tile; ``routes``: port by router and destination or
+null, ``dead``: links and tiles that are switched off), ``program.json``, ``program.npz`` and
 ``spikes.npy`` (N, T, axons). For every (first, count) of ``chunks`` in ``LAMINA_PART`` (JSON)
 ``chunk-FIRST.npz`` is left there: ``spikes{k}`` (count, T, neurons) and ``membranes{k}`` (count,
 neurons) of every layer, ``cycles`` (count, 2) of timesteps and of CLEAR, ``counters`` of every tile
@@ -19,9 +20,10 @@ import numpy as np
 
 from lamina.models.fabric.config import FabricConfig
 from lamina.models.fabric.mapping import FabricProgram, Part, assemble
+from lamina.models.fabric.routes import Faults
 from lamina.models.fabric.tables import fabric_image
 from lamina.models.program import Program
-from lamina.tb.fabric_port import FabricPort
+from lamina.tb.fabric_mailbox import FabricMailbox
 
 FOLDER = pathlib.Path(os.environ["LAMINA_JOB"])
 JOB = json.loads((FOLDER / "job.json").read_text())
@@ -36,12 +38,12 @@ def divided() -> FabricProgram:
     return assemble(Program.load(FOLDER), CONFIG.mesh, parts, CONFIG.core.lanes)
 
 
-async def chunk(port: FabricPort, fabric: FabricProgram, samples: np.ndarray
+async def chunk(port: FabricMailbox, fabric: FabricProgram, samples: np.ndarray
                 ) -> dict[str, np.ndarray]:
     """Arrays of one chunk."""
-    before = {tile: await port.counters(tile) for tile in fabric.tiles}
+    before = await port.counters(fabric.tiles)
     runs = [await port.run_sample(fabric, sample) for sample in samples]
-    after = {tile: await port.counters(tile) for tile in fabric.tiles}
+    after = await port.counters(fabric.tiles)
     counters = {tile: {name: (value - before[tile][name]) % (1 << 32)
                        for name, value in found.items()} for tile, found in after.items()}
     arrays = {"cycles": np.array([cycles for _, _, cycles in runs]),
@@ -56,9 +58,11 @@ async def chunk(port: FabricPort, fabric: FabricProgram, samples: np.ndarray
 async def chunks_run(dut):
     """Run the chunks, one file each."""
     fabric = divided()
-    port = FabricPort(dut, CONFIG, seed=1)
+    port = FabricMailbox(dut, CONFIG)
     await port.start()
-    await port.load(fabric_image(fabric, CONFIG, tuple(range(len(fabric.program.layers)))))
+    routes = None if JOB["routes"] is None else np.array(JOB["routes"])
+    await port.load(fabric_image(fabric, CONFIG, tuple(range(len(fabric.program.layers))), routes,
+                                 Faults(CONFIG.mesh, *JOB["dead"])))
     spikes = np.load(FOLDER / "spikes.npy", mmap_mode="r")
     for first, count in PART.get("chunks", []):
         arrays = await chunk(port, fabric, spikes[first:first + count])

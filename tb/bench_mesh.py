@@ -15,30 +15,34 @@ from cocotb.triggers import FallingEdge, ReadOnly
 
 from lamina.models.fabric.config import MeshConfig
 from lamina.models.fabric.network import Network
-from lamina.models.fabric.routes import Faults, routes_around
+from lamina.models.fabric.routes import Faults, order_routes, routes_around
 from lamina.tb.flits import FlitPorts, Traffic
 from lamina.tb.ports import Ports
 
 CONFIG = MeshConfig.from_json(os.environ["LAMINA_CONFIG"])
 FLITS = int(os.environ["LAMINA_FLITS"])
 TILES = CONFIG.tiles
-ROUTES = None if CONFIG.routing == "order" else routes_around(
-    Faults(CONFIG, json.loads(os.environ.get("LAMINA_DEAD", "[]"))))
+FAULTS = Faults(CONFIG, json.loads(os.environ.get("LAMINA_DEAD", "[]")))
+ROUTES = None if CONFIG.routing == "order" else routes_around(FAULTS)
 STRETCH = 500
 """Cycles between two draws of the stalls."""
 
 
-async def started(dut) -> FlitPorts:
-    """Reset, with the routes in place."""
+async def started(dut, routes: np.ndarray | None) -> FlitPorts:
+    """Reset, with the routes in place, dead links known to the lower one of their tiles."""
     ports = FlitPorts(dut, "inject", "eject", TILES)
     idle = np.zeros(TILES, dtype=np.int64)
     ports.drive(idle, idle, idle)
-    names = () if ROUTES is None else ("tile", "write", "address", "port")
-    setup = Ports(dut, *(f"table_{name}" for name in names))
+    names = () if routes is None else ("table_tile", "table_write", "table_address", "table_port",
+                                       "dead_write", "dead_ports")
+    setup = Ports(dut, *names)
     await setup.start()
     for tile, target in np.ndindex(TILES, TILES) if names else ():
         await setup.cycle(table_tile=tile, table_write=1, table_address=CONFIG.address(target),
-                          table_port=int(ROUTES[tile, target]))
+                          table_port=int(routes[tile, target]))
+    for first in sorted({first for first, _ in FAULTS.links}):
+        lower = Faults(CONFIG, [link for link in FAULTS.links if link[0] == first])
+        await setup.cycle(table_tile=first, dead_write=1, dead_ports=lower.dead_ports(first))
     await setup.cycle()
     await FallingEdge(dut.clk)
     return ports
@@ -50,7 +54,7 @@ async def random_flits_arrive(dut):
     rng = np.random.default_rng(cocotb.RANDOM_SEED)
     traffic = Traffic(CONFIG, [[tile for tile in range(TILES) if tile != source]
                                for source in range(TILES)], cocotb.RANDOM_SEED)
-    golden, ports = Network(CONFIG, ROUTES), await started(dut)
+    golden, ports = Network(CONFIG, ROUTES), await started(dut, ROUTES)
     ready, stalls, offers, cycle = np.zeros(TILES, dtype=bool), rng.random(TILES), 1.0, 0
     while traffic.left or traffic.sent < FLITS:
         if cycle % STRETCH == 0:
@@ -71,3 +75,22 @@ async def random_flits_arrive(dut):
         await FallingEdge(dut.clk)
     assert traffic.arrived == traffic.sent == FLITS
     cocotb.log.info("%d flits in %d cycles", FLITS, cycle)
+
+
+@cocotb.test(timeout_time=10, timeout_unit="ms", skip=not FAULTS.links)
+async def dead_links_pass_nothing(dut):
+    """Along x, then y, as if all were well: every cycle is that of the golden mesh; some stick."""
+    rng, routes = np.random.default_rng(cocotb.RANDOM_SEED), order_routes(CONFIG)
+    golden, ports = Network(CONFIG, routes, FAULTS), await started(dut, routes)
+    addresses = np.array([CONFIG.address(tile) for tile in range(TILES)])
+    every, arrived = np.ones(TILES, dtype=np.int64), 0
+    for _ in range(STRETCH):
+        flits = addresses[(np.arange(TILES) + rng.integers(1, TILES, TILES)) % TILES]
+        ports.drive(every, flits, every)
+        await ReadOnly()
+        np.testing.assert_array_equal(ports.ready, golden.ready)
+        np.testing.assert_array_equal(ports.valid, golden.valid)
+        arrived += int(golden.valid.sum())
+        golden.step(every, flits, every)
+        await FallingEdge(dut.clk)
+    assert arrived > TILES and not golden.ready.any()

@@ -7,15 +7,14 @@ import collections
 import numpy as np
 from cocotb.handle import SimHandleBase
 from cocotb.triggers import FallingEdge
-from cocotb.utils import get_sim_time
 
-from lamina.models.config import COUNTERS, EventKind, Register, Space
+from lamina.models.config import EventKind
 from lamina.models.fabric.config import FabricConfig
 from lamina.models.fabric.mapping import FabricProgram
 from lamina.models.fabric.run import FabricTrace
 from lamina.models.fabric.tables import FabricBlock
 from lamina.models.placement import place
-from lamina.tb.stream_port import PERIOD_NS, StreamPort
+from lamina.tb.stream_port import StreamPort
 from lamina.tb.streams import Payload, request_fields
 
 __all__ = ["FabricPort", "expected_events"]
@@ -35,16 +34,6 @@ def expected_events(fabric: FabricProgram, trace: FabricTrace, lanes: int, sampl
             events.append((int(EventKind.TICK), 0))
         found[number] = [*events, (int(EventKind.CLEAR), 0)]
     return found
-
-
-def _frames(events: list[tuple[int, int]], steps: int, neurons: int) -> np.ndarray:
-    """Spikes of a core, uint8 (steps, neurons), from its events; what is behind them is left."""
-    found, step = np.zeros((steps + 1, neurons), dtype=np.uint8), 0
-    for kind, neuron in events:
-        if kind == EventKind.SPIKE:
-            found[step, neuron] = 1
-        step = min(steps, step + int(kind == EventKind.TICK))
-    return found[:steps]
 
 
 class FabricPort(StreamPort):
@@ -95,53 +84,3 @@ class FabricPort(StreamPort):
             seen = len(taken)
         return {tile: [(event["kind"], event["neuron"]) for event in taken
                        if event["tile"] == tile] for tile in {event["tile"] for event in taken}}
-
-    async def run_sample(self, fabric: FabricProgram, sample: np.ndarray
-                         ) -> tuple[list[np.ndarray], list[np.ndarray], tuple[int, int]]:
-        """Run one sample and its CLEAR, every layer reporting.
-
-        Parameters
-        ----------
-        fabric : FabricProgram
-            That is loaded.
-        sample : uint8 array (T, axons)
-
-        Returns
-        -------
-        spikes : list of uint8 arrays (T, neurons)
-            By layer.
-        membranes : list of int64 arrays (neurons,)
-            Behind the last timestep.
-        cycles : (int, int)
-            From the first event to the last TICK that the host hears; of CLEAR.
-        """
-        self.output.taken.clear()
-        tiles, steps = list(fabric.tiles), len(sample)
-        start = get_sim_time("ns")
-        for step in sample:
-            self.send(np.flatnonzero(step).tolist())
-        told = await self.told(tiles, EventKind.TICK, steps)
-        ran = round((get_sim_time("ns") - start) / PERIOD_NS)
-        layers = fabric.program.layers
-        spikes = [np.zeros((steps, layer.neurons), dtype=np.uint8) for layer in layers]
-        membranes = [np.zeros(layer.neurons, dtype=np.int64) for layer in layers]
-        for number, tile in fabric.tiles.items():
-            fired = _frames(told[number], steps, self.config.core.neurons)
-            found = await self.membranes(tile.program, tile=number)
-            placed = place(tile.program, self.config.core.lanes).layers
-            for part, layer, levels in zip(tile.parts, placed, found, strict=True):
-                cut = slice(part.first, part.first + part.neurons)
-                spikes[part.layer][:, cut] = fired[:, layer.units]
-                membranes[part.layer][cut] = levels
-        start = get_sim_time("ns")
-        self.send([], EventKind.CLEAR)
-        await self.told(tiles, EventKind.CLEAR, 1)
-        return spikes, membranes, (ran, round((get_sim_time("ns") - start) / PERIOD_NS))
-
-    async def counters(self, tile: int) -> dict[str, int]:
-        """Counters of a tile's core by name; ``accesses_k`` for tier k."""
-        tiers = len(self.config.core.tiers)
-        names = [*COUNTERS, *(f"accesses_{tier}" for tier in range(tiers))]
-        words = await self.read(Space.REGISTERS, Register.COUNTERS, 2 * len(names), tile=tile)
-        return {name: low | high << 16
-                for name, low, high in zip(names, words[::2], words[1::2], strict=True)}

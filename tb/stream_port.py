@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import cocotb
 import numpy as np
@@ -11,11 +11,11 @@ from cocotb.handle import SimHandleBase
 from cocotb.triggers import FallingEdge
 
 from lamina.models.config import HardwareConfig, Space, StateRegion
-from lamina.models.placement import Placement, place
+from lamina.models.placement import place
 from lamina.models.program import Program
 from lamina.tb.streams import Fields, StreamDriver, StreamMonitor, reset
 
-__all__ = ["PERIOD_NS", "StreamPort"]
+__all__ = ["PERIOD_NS", "StreamPort", "membrane_words", "membranes_of"]
 
 PERIOD_NS = 10
 """Clock period [ns]."""
@@ -84,16 +84,21 @@ class StreamPort:
 
     async def membranes(self, program: Program, **where: int) -> list[np.ndarray]:
         """Membranes [LSB] of every layer of a core's program; waits for idle."""
-        core = self._core
-        placement = place(program, core.lanes, len(core.tiers))
-        base = int(StateRegion.MEMBRANE) * core.groups * core.lanes * core.slot_chunks
-        words = await self.read(Space.STATE, base,
-                                placement.rows * core.lanes * core.slot_chunks, **where)
-        return _membranes(words, placement, core)
+        words = await self.read(Space.STATE, *membrane_words(program, self._core), **where)
+        return membranes_of(words, program, self._core)
 
 
-def _membranes(words: list[int], placement: Placement, core: HardwareConfig) -> list[np.ndarray]:
-    """Signed numbers from the chunks of the slots."""
+def membrane_words(program: Program, core: HardwareConfig) -> tuple[int, int]:
+    """First address and number of the words of the space STATE that hold membranes."""
+    slot = core.lanes * core.slot_chunks
+    rows = place(program, core.lanes, len(core.tiers)).rows
+    return int(StateRegion.MEMBRANE) * core.groups * slot, rows * slot
+
+
+def membranes_of(words: Sequence[int], program: Program, core: HardwareConfig
+                 ) -> list[np.ndarray]:
+    """Membranes [LSB] of every layer from those words."""
+    placement = place(program, core.lanes, len(core.tiers))
     chunks = np.array(words, dtype=np.int64).reshape(-1, core.slot_chunks)
     slots = (chunks << (16 * np.arange(core.slot_chunks))).sum(axis=1)
     half = 1 << (core.state_bits - 1)

@@ -90,6 +90,8 @@ class Simulation:
         The simulator counts edges where it is asked to, see :meth:`activity`.
     toplevel, bench : str
         Module that is simulated, and the bench that runs the jobs.
+    blocks : tuple of str
+        Verilog files, absolute, of modules that are compiled by themselves, named as their files.
     """
 
     config: HardwareConfig
@@ -99,6 +101,7 @@ class Simulation:
     counting: bool = False
     toplevel: str = "device_port"
     bench: str = "lamina.tb.bench_device"
+    blocks: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, config: HardwareConfig, build_dir: pathlib.Path, *, netlist: bool = False,
@@ -249,7 +252,7 @@ class Simulation:
         program.save(draft)
         (draft / "job.json").write_text(json.dumps(content, sort_keys=True))
         np.save(draft / "spikes.npy", spikes)
-        inputs = [pathlib.Path(source) for source in self.sources
+        inputs = [pathlib.Path(source) for source in (*self.sources, *self.blocks)
                   if pathlib.Path(source).is_absolute()]
         key = _digest(*(path.read_bytes() for path in [*inputs, *sorted(draft.iterdir())]))
         if (jobs / key).exists():
@@ -311,6 +314,7 @@ class Simulation:
     def _request(self, **fields: object) -> pathlib.Path:
         """File that tells the bench runner what to do."""
         request = {"toplevel": self.toplevel, "sources": self.sources, "defines": self.defines,
+                   **({"blocks": self.blocks} if self.blocks else {}),
                    "build_dir": str(self.build_dir.resolve()),
                    **({"dump": True, "saif": True} if self.counting else {}), **fields}
         text = json.dumps(request, sort_keys=True)

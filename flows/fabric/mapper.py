@@ -9,11 +9,12 @@ import re
 import numpy as np
 
 from lamina.flows.errors import UserError
+from lamina.flows.fabric.faults import HOST_TILE
 from lamina.models.config import HardwareConfig
 from lamina.models.fabric.config import MeshConfig
 from lamina.models.fabric.division import divide
 from lamina.models.fabric.mapping import HOST, FabricProgram, Part, assemble
-from lamina.models.fabric.routes import hops, link_loads, order_routes
+from lamina.models.fabric.routes import Faults, hops, link_loads, order_routes, routes_around
 from lamina.models.network import run
 from lamina.models.placement import grown, misfits
 from lamina.models.program import Program
@@ -25,8 +26,6 @@ __all__ = ["AUTO", "ONE_CORE", "Activity", "Mapped", "map_network", "map_smalles
 AUTO, ONE_CORE = "auto", "1x1x1"
 """Meshes by name: the smallest that holds the network; none."""
 
-HOST_TILE = 0
-"""Tile that shares its router with the host."""
 _SIZES = ((1,), (2,), (2, 2), (4, 2), (4, 4), (8, 4), (8, 8))
 _STARTS = 8
 """Random places from which the search for short ways begins."""
@@ -72,15 +71,20 @@ class Mapped:
         Flits per timestep from row to column; the last of each is the host.
     hops : int array (tiles + 1, tiles + 1)
         Links between them.
+    faults : Faults
+    routes : int array (tiles, tiles)
+        Port by router and destination.
     """
 
     fabric: FabricProgram
     traffic: np.ndarray
     hops: np.ndarray
+    faults: Faults
+    routes: np.ndarray
 
     @property
     def link_flits(self) -> dict[tuple[int, int], float]:
-        """Flits per timestep over each link, by the tile that it leaves and the port there.
+        """Flits per timestep over each working link, by the tile that it leaves and the port there.
 
         The host's go into and come out of the router of tile 0.
         """
@@ -88,7 +92,9 @@ class Mapped:
         traffic[HOST_TILE] += self.traffic[-1, :-1]
         traffic[:, HOST_TILE] += self.traffic[:-1, -1]
         np.fill_diagonal(traffic, 0)
-        return link_loads(mesh, order_routes(mesh), traffic)
+        loads = link_loads(mesh, self.routes, traffic)
+        return {(tile, port): flits for (tile, port), flits in loads.items()
+                if port in self.faults.neighbours(tile)}
 
     @property
     def flit_hops(self) -> float:
@@ -144,7 +150,8 @@ def map_smallest(program: Program, config: HardwareConfig, most: dict[str, int],
 
 
 def map_network(program: Program, mesh: MeshConfig, config: HardwareConfig, activity: Activity,
-                most: dict[str, int] | None = None, *, seed: int = 0) -> Mapped:
+                most: dict[str, int] | None = None, *, seed: int = 0,
+                faults: Faults | None = None) -> Mapped:
     """Divide `program` over the tiles of `mesh` and give every share its place.
 
     Loads are balanced by the spikes of `activity`; places are those with the least flits times
@@ -160,42 +167,64 @@ def map_network(program: Program, mesh: MeshConfig, config: HardwareConfig, acti
         How far it may grow: see :func:`lamina.models.placement.grown`.
     activity : Activity
     seed : int
+    faults : Faults or None
+        Dead tiles get nothing, and ways go around what is dead; with ``routing="table"`` alone.
 
     Raises
     ------
     UserError
         If a share does not fit a core, naming what is short.
     """
-    shares = divide(program, mesh.tiles, config.lanes, activity.into(program))
-    draft = assemble(program, mesh, dict(enumerate(shares)), config.lanes)
-    _check_fit(draft, config, most or {})
-    distances = _distances(mesh)
-    places = _short_ways(_traffic(draft, activity), distances, seed)
-    fabric = assemble(program, mesh, {int(places[number]): tile.parts
+    faults = faults or Faults(mesh)
+    alive = np.array(faults.alive)
+    shares = divide(program, len(alive), config.lanes, activity.into(program))
+    draft = assemble(program, mesh, dict(zip(faults.alive, shares, strict=False)), config.lanes)
+    _check_fit(draft, faults, config, most or {})
+    routes = _routes(mesh, faults)
+    distances = _distances(mesh, routes)
+    ends = np.ix_([*alive, mesh.tiles], [*alive, mesh.tiles])
+    places = _short_ways(_traffic(draft, activity)[ends], distances[ends], seed)
+    moved = dict(zip(alive.tolist(), alive[places].tolist(), strict=True))
+    fabric = assemble(program, mesh, {moved[number]: tile.parts
                                       for number, tile in draft.tiles.items()}, config.lanes)
-    return Mapped(fabric, _traffic(fabric, activity), distances)
+    return Mapped(fabric, _traffic(fabric, activity), distances, faults, routes)
 
 
-def mapped_as(fabric: FabricProgram, activity: Activity) -> Mapped:
+def mapped_as(fabric: FabricProgram, activity: Activity, faults: Faults | None = None) -> Mapped:
     """A network whose places were chosen elsewhere, with its traffic."""
-    return Mapped(fabric, _traffic(fabric, activity), _distances(fabric.mesh))
+    faults = faults or Faults(fabric.mesh)
+    routes = _routes(fabric.mesh, faults)
+    return Mapped(fabric, _traffic(fabric, activity), _distances(fabric.mesh, routes), faults,
+                  routes)
 
 
-def _distances(mesh: MeshConfig) -> np.ndarray:
+def _routes(mesh: MeshConfig, faults: Faults) -> np.ndarray:
+    """The ways of a mesh; what is dead can be avoided by tables alone."""
+    if mesh.routing == "table":
+        return routes_around(faults)
+    if faults.links or faults.tiles:
+        raise ValueError('routing must be "table" around dead links and tiles, not "order"')
+    return order_routes(mesh)
+
+
+def _distances(mesh: MeshConfig, routes: np.ndarray) -> np.ndarray:
     """Links between tiles, and the host in the last row and column."""
     distances = np.zeros((mesh.tiles + 1, mesh.tiles + 1), dtype=np.int64)
-    distances[:-1, :-1] = hops(mesh, order_routes(mesh))
-    distances[-1, :-1] = distances[:-1, -1] = distances[HOST_TILE, :-1]
+    distances[:-1, :-1] = hops(mesh, routes)
+    distances[-1, :-1] = distances[HOST_TILE, :-1]
+    distances[:-1, -1] = distances[:-1, HOST_TILE]
     return distances
 
 
-def _check_fit(fabric: FabricProgram, config: HardwareConfig, most: dict[str, int]) -> None:
+def _check_fit(fabric: FabricProgram, faults: Faults, config: HardwareConfig,
+               most: dict[str, int]) -> None:
     for tile in fabric.tiles.values():
         short = misfits(tile.program, grown(tile.program, config, most))
         if short:
             size = "x".join(map(str, fabric.mesh.size))
-            raise UserError(f"--mesh {size} is too small: {_named(fabric.program, tile.parts)} "
-                            f"{'; '.join(short)}")
+            alive = f" with {len(faults.alive)} working tiles" if faults.tiles else ""
+            raise UserError(f"--mesh {size}{alive} is too small: "
+                            f"{_named(fabric.program, tile.parts)} {'; '.join(short)}")
 
 
 def _named(program: Program, parts: tuple[Part, ...]) -> str:
@@ -236,11 +265,10 @@ def _short_ways(traffic: np.ndarray, distances: np.ndarray, seed: int) -> np.nda
     from scipy.optimize import quadratic_assignment
 
     host, rng = len(traffic) - 1, np.random.default_rng(seed)
-    flow = traffic + traffic.T
-    best, least = np.arange(host), float((flow * distances).sum())
+    best, least = np.arange(host), float((traffic * distances).sum())
     for _ in range(_STARTS if host > 1 else 0):
         found = quadratic_assignment(
-            flow, distances, method="2opt",
+            traffic, distances, method="2opt",
             options={"partial_match": np.array([[host, host]]), "rng": rng})
         if found.fun < least - 1e-9:
             best, least = found.col_ind[:host], float(found.fun)

@@ -17,6 +17,7 @@ from lamina.models.fabric.config import MeshConfig, Port
 __all__ = ["draw_mesh"]
 
 _BUSY, _LOAD = colormaps["Blues"], colormaps["Oranges"]
+_DEAD = "#b03030"
 _SIDE, _APART = 0.56, 0.07
 """Of a tile, and of the two directions of a link, with tiles 1 apart."""
 _MOST_LINES = 4
@@ -25,7 +26,8 @@ _MOST_LINES = 4
 def draw_mesh(mesh: dict, stream: BinaryIO) -> None:
     """Draw the tiles plane by plane, links as arrows as dark and wide as their flits, as a PNG.
 
-    Links between planes are numbers at the upper corners of the tile that they leave.
+    Links between planes are numbers in the upper corners of the tile that they leave. What is dead
+    is crossed out.
 
     Parameters
     ----------
@@ -46,6 +48,7 @@ def _draw(figure: Figure, config: MeshConfig, mesh: dict) -> None:
     for plane, axes in enumerate(panels):
         _prepare(axes, width, height, f"z = {plane}" if planes > 1 else "")
         _draw_links(axes, config, mesh, plane, most)
+        _draw_dead_links(axes, config, mesh, plane)
         _draw_tiles(axes, config, mesh, plane)
     busiest = max(each["busy"] for each in mesh["tiles"])
     figure.colorbar(ScalarMappable(Normalize(0, busiest), _BUSY), ax=list(panels), shrink=0.8,
@@ -56,7 +59,8 @@ def _draw(figure: Figure, config: MeshConfig, mesh: dict) -> None:
 
 
 def _prepare(axes: Axes, width: int, height: int, title: str) -> None:
-    axes.set(xlim=(-0.5, width - 0.5), ylim=(-0.5, height - 0.5), aspect="equal", title=title)
+    axes.set(xlim=(-0.5, width - 0.5), ylim=(-0.5, height - 0.5), aspect="equal")
+    axes.set_title(title, fontsize=9, color=MUTED)
     axes.axis("off")
 
 
@@ -73,6 +77,12 @@ def _draw_tiles(axes: Axes, config: MeshConfig, mesh: dict, plane: int) -> None:
         x, y, z = _place(config, tile)
         if z != plane:
             continue
+        if tile in mesh["dead_tiles"]:
+            axes.add_patch(_square(x, y, "white"))
+            _cross(axes, x, y, _SIDE / 2)
+            axes.text(x, y + _SIDE / 3, f"{tile}  dead", ha="center", va="center", fontsize=6,
+                      color=_DEAD)
+            continue
         each = found.get(tile)
         share = each["busy"] / busiest if each else 0.0
         axes.add_patch(_square(x, y, _BUSY(share) if each else "white"))
@@ -83,6 +93,29 @@ def _draw_tiles(axes: Axes, config: MeshConfig, mesh: dict, plane: int) -> None:
         busy = f"{100 * each['busy']:.0f} %" if each else ""
         axes.text(x, y, "\n".join([f"{tile}  {busy}".strip(), *lines]), ha="center", va="center",
                   fontsize=6, color="white" if share > 0.6 else INK)
+
+
+def _draw_dead_links(axes: Axes, config: MeshConfig, mesh: dict, plane: int) -> None:
+    for first, second in mesh["dead_links"]:
+        (x, y, z), (right, top, above) = _place(config, first), _place(config, second)
+        if plane in (z, above) and z != above:
+            _note(axes, x, y, 1 if plane == z else -1, "dead", _DEAD)
+        elif z == plane:
+            _cross(axes, (x + right) / 2, (y + top) / 2, 0.07)
+
+
+def _cross(axes: Axes, x: float, y: float, reach: float) -> None:
+    for way in (-1, 1):
+        axes.plot([x - reach, x + reach], [y - way * reach, y + way * reach], color=_DEAD,
+                  linewidth=1.2)
+
+
+def _note(axes: Axes, x: int, y: int, step: int, text: str, color: str) -> None:
+    """What a link to the plane above or below carries."""
+    axes.text(x + step * (_SIDE / 2 - 0.03), y + _SIDE / 2 - 0.03,
+              f"{'up' if step > 0 else 'down'} {text}", fontsize=5.5, color=color, zorder=4,
+              ha="right" if step > 0 else "left", va="top",
+              bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.85})
 
 
 def _square(x: int, y: int, color: object) -> Rectangle:
@@ -97,9 +130,7 @@ def _draw_links(axes: Axes, config: MeshConfig, mesh: dict, plane: int, most: fl
         if z != plane:
             continue
         if port.axis == 2:
-            axes.text(x + port.step * _SIDE / 2, y + _SIDE / 2 + 0.02,
-                      f"{'up' if port.step > 0 else 'down'} {each['flits']:.0f}", fontsize=5,
-                      ha="right" if port.step > 0 else "left", va="bottom", color=MUTED)
+            _note(axes, x, y, port.step, f"{each['flits']:.0f}", INK)
             continue
         share, step = each["flits"] / most, port.step
         ahead = (step, 0) if port.axis == 0 else (0, step)
@@ -108,4 +139,5 @@ def _draw_links(axes: Axes, config: MeshConfig, mesh: dict, plane: int, most: fl
         end = (start[0] + ahead[0] * (1 - _SIDE), start[1] + ahead[1] * (1 - _SIDE))
         axes.annotate("", end, start, arrowprops={
             "arrowstyle": "-|>", "shrinkA": 0, "shrinkB": 0, "linewidth": 0.6 + 3 * share,
+            "mutation_scale": 8 + 10 * share,
             "color": _LOAD(0.25 + 0.75 * share) if each["flits"] else GRID})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import pathlib
 import time
@@ -17,17 +18,24 @@ from lamina.flows.fabric.mapper import Mapped
 from lamina.flows.progress import Reporter
 from lamina.models.config import HardwareConfig
 from lamina.models.fabric.config import FabricConfig, Port
-from lamina.models.fabric.mapping import FabricProgram
 from lamina.models.fabric.tables import sized
 from lamina.models.fabric.timing import fabric_cycles
 from lamina.models.network import run
 from lamina.models.program import Program
 from lamina.models.trace import Trace
 from lamina.rtl.fabric.fabric import Fabric
+from lamina.rtl.fabric.flits import (
+    fabric_request_layout,
+    host_event_layout,
+    host_output_layout,
+)
 
 __all__ = ["mesh_block", "verify_fabric"]
 
 _TOPLEVEL = "lamina_fabric"
+_LAYOUTS = {"REQUEST": fabric_request_layout, "EVENT": host_event_layout,
+            "OUTPUT": host_output_layout}
+"""Of what passes the mailbox, by the macros of its widths."""
 
 
 def verify_fabric(mapped: Mapped, core: HardwareConfig, spikes: np.ndarray,
@@ -70,8 +78,9 @@ def verify_fabric(mapped: Mapped, core: HardwareConfig, spikes: np.ndarray,
     simulation = _simulation(config, out / "simulation", notice)
     parts = {tile: [dataclasses.astuple(part) for part in found.parts]
              for tile, found in mapped.fabric.tiles.items()}
-    chunks = simulation.chunks(program, spikes, {"fabric": config.to_json(), "parts": parts},
-                               workers=workers, scheduler=scheduler, progress=progress)
+    content = {"fabric": config.to_json(), "parts": parts, **_ways(mapped)}
+    chunks = simulation.chunks(program, spikes, content, workers=workers, scheduler=scheduler,
+                               progress=progress)
     got, expected = _trace(program, spikes, chunks), run(program, spikes, core.tiers, trace=True)
     wrong = mismatches(program, expected, got)
     tiles, cycles = _tile_counters(chunks), np.concatenate([chunk["cycles"] for chunk in chunks])
@@ -79,20 +88,40 @@ def verify_fabric(mapped: Mapped, core: HardwareConfig, spikes: np.ndarray,
     return {**figures_of(counters, core.lanes * config.mesh.tiles, len(core.tiers), len(spikes)),
             **comparison(program, expected, got, labels, wrong), "waveform": None,
             "mesh": mesh_block(mapped, tiles, cycles,
-                               _expected_cycles(mapped.fabric, config, spikes, expected)),
+                               _expected_cycles(mapped, config, spikes, expected)),
             "seconds": round(time.perf_counter() - start, 3)}
+
+
+def _ways(mapped: Mapped) -> dict:
+    """What a job has of the ways: tables, and what is switched off."""
+    table = mapped.fabric.mesh.routing == "table"
+    return {"routes": mapped.routes.tolist() if table else None,
+            "dead": [sorted(mapped.faults.links), sorted(mapped.faults.tiles)]}
 
 
 def _simulation(config: FabricConfig, folder: pathlib.Path,
                 notice: Callable[[str], None] | None) -> Simulation:
     folder.mkdir(parents=True, exist_ok=True)
-    source = folder / f"{_TOPLEVEL}.v"
-    source.write_text(convert(Fabric(config), _TOPLEVEL, notice=notice))
-    simulation = Simulation(config=config.core, sources=[str(source.resolve())], defines={},
-                            build_dir=folder, toplevel=_TOPLEVEL,
-                            bench="lamina.tb.bench_fabric_job")
+    files = {}
+    for name, text in _verilog(config, notice).items():
+        files[name] = (folder / f"{name}.v").resolve()
+        files[name].write_text(text)
+    simulation = Simulation(
+        config=config.core, sources=["fabric_mailbox.sv", str(files.pop(_TOPLEVEL))],
+        blocks=tuple(map(str, files.values())),
+        defines={f"{name}_BITS": layout(config).size for name, layout in _LAYOUTS.items()},
+        build_dir=folder, toplevel="fabric_mailbox",
+        bench="lamina.tb.bench_fabric_job")
     simulation.build()
     return simulation
+
+
+@functools.lru_cache(maxsize=2)
+def _verilog(config: FabricConfig, notice: Callable[[str], None] | None) -> dict[str, str]:
+    """Of every module that is compiled by itself."""
+    fabric = Fabric(config, shared=True)
+    return {name: convert(part, name, notice=notice)
+            for name, part in {_TOPLEVEL: fabric, **fabric.parts}.items()}
 
 
 def _trace(program: Program, spikes: np.ndarray, chunks: list[dict]) -> Trace:
@@ -112,13 +141,13 @@ def _tile_counters(chunks: list[dict]) -> dict[int, dict[str, int]]:
             for tile in sorted(found[0], key=int)}
 
 
-def _expected_cycles(fabric: FabricProgram, config: FabricConfig, spikes: np.ndarray,
-                     trace: Trace) -> float:
+def _expected_cycles(mapped: Mapped, config: FabricConfig, spikes: np.ndarray, trace: Trace
+                     ) -> float:
     """Of a mean sample without its CLEAR, by the model of the fabric's time."""
-    every = tuple(range(len(fabric.program.layers)))
+    fabric, every = mapped.fabric, tuple(range(len(mapped.fabric.program.layers)))
     return float(np.mean([
         fabric_cycles(fabric, config, sample, [layer[number] for layer in trace.layer_spikes],
-                      every).cycles for number, sample in enumerate(spikes)]))
+                      every, mapped.routes).cycles for number, sample in enumerate(spikes)]))
 
 
 def mesh_block(mapped: Mapped, counters: dict[int, dict[str, int]], cycles: np.ndarray,
@@ -138,10 +167,11 @@ def mesh_block(mapped: Mapped, counters: dict[int, dict[str, int]], cycles: np.n
     Returns
     -------
     dict
-        ``size``; ``tiles``, a list of ``tile``, ``parts`` (layer, first neuron, neurons), ``busy``
-        (share of all cycles in which its core had work), ``sops``; expected per timestep:
-        ``flits``, ``flit_hops``, and ``links``, a list of ``tile``, ``port``, ``flits``. Of a mean
-        sample without its CLEAR: ``cycles``, and ``expected_cycles`` by the model of the fabric.
+        ``size``; ``dead_links`` (pairs of tiles) and ``dead_tiles``; ``tiles``, a list of ``tile``,
+        ``parts`` (layer, first neuron, neurons), ``busy`` (share of all cycles in which its core
+        had work), ``sops``; expected per timestep: ``flits``, ``flit_hops``, and ``links``, a list
+        of ``tile``, ``port``, ``flits``. Of a mean sample without its CLEAR: ``cycles``, and
+        ``expected_cycles`` by the model of the fabric.
     """
     fabric = mapped.fabric
     described = [
@@ -150,6 +180,8 @@ def mesh_block(mapped: Mapped, counters: dict[int, dict[str, int]], cycles: np.n
          "busy": round(found["cycles"] / int(cycles.sum()), 4), "sops": found["sops"]}
         for tile, found in counters.items()]
     return {"size": list(fabric.mesh.size), "tiles": described,
+            "dead_links": [list(link) for link in sorted(mapped.faults.links)],
+            "dead_tiles": sorted(mapped.faults.tiles),
             "cycles": round(float(cycles[:, 0].mean()), 1),
             "expected_cycles": round(expected_cycles, 1),
             "flits": round(float(mapped.traffic.sum()), 2), "flit_hops": round(mapped.flit_hops, 2),

@@ -11,6 +11,7 @@ import jinja2
 import numpy as np
 from matplotlib.figure import Figure
 
+from lamina.flows.fabric.plots import draw_mesh
 from lamina.flows.report import plots
 from lamina.flows.report.energy import energy_rows
 from lamina.flows.report.neurobench import connections
@@ -55,7 +56,11 @@ def build_report(program: Program, *, quantisation: dict, golden: dict, verify: 
     """Join the blocks of the steps; a step that has not run is null.
 
     ``synth.images_per_second`` is fmax by the simulated cycles per sample; null without both.
+    ``mesh`` is what the verification on a mesh has beside that of one core; null without a mesh.
     """
+    mesh = (verify or {}).get("mesh")
+    if mesh is not None:
+        verify = {name: value for name, value in verify.items() if name != "mesh"}
     if synth is not None:
         cycles = verify and verify.get("cycles_per_sample")
         fmax = synth.get("fmax_mhz")
@@ -63,7 +68,7 @@ def build_report(program: Program, *, quantisation: dict, golden: dict, verify: 
         synth = {**synth, "images_per_second": rate}
     return {"schema_version": SCHEMA_VERSION, "network": network_block(program),
             "quantisation": quantisation, "golden": golden, "neurobench": neurobench,
-            "verify": verify, "synth": synth, "energy": energy}
+            "verify": verify, "mesh": mesh, "synth": synth, "energy": energy}
 
 
 def report_text(report: dict) -> str:
@@ -95,7 +100,9 @@ def _mesh_summary(mesh: dict) -> dict:
             "expected flits per timestep": mesh["flits"],
             "expected hops per timestep": mesh["flit_hops"],
             "flits on the busiest link": max([each["flits"] for each in mesh["links"]],
-                                             default=0.0)}
+                                             default=0.0),
+            **{f"dead {what}": len(mesh[f"dead_{what}"]) for what in ("links", "tiles")
+               if mesh[f"dead_{what}"]}}
 
 
 def render_html(report: dict, program: Program, config: HardwareConfig | None, *, target: str,
@@ -142,11 +149,23 @@ def render_html(report: dict, program: Program, config: HardwareConfig | None, *
         rasters=_rasters(program, sample, trace), membranes=_membranes(program, trace),
         sample=None if label is None else f"label {label}",
         memory=config and _memory(program, config), verification=_rows(report["verify"]),
-        synthesis=_rows(report["synth"]), energy=_energy(report["energy"]),
+        synthesis=_rows(report["synth"]), mesh=report["mesh"] and _mesh(report["mesh"]),
+        energy=_energy(report["energy"]),
         voltage=undervolted and _voltage(undervolted), front=front and _front(front),
         techniques=[*own_groups(report, program, undervolted, front), *published_groups()],
         operations=operation_rows(report["energy"]), ours=_ours(report, program, target),
         peers=PEERS, marks=MARKS)
+
+
+def _mesh(mesh: dict) -> dict:
+    """The summary, and the picture."""
+    image = io.BytesIO()
+    draw_mesh(mesh, image)
+    return {"rows": _rows(_mesh_summary(mesh)), "picture": _png(image)}
+
+
+def _png(image: io.BytesIO) -> str:
+    return "data:image/png;base64," + base64.b64encode(image.getvalue()).decode()
 
 
 def _energy(block: dict | None) -> dict | None:
@@ -192,7 +211,7 @@ def _front(front: dict) -> dict:
     image = io.BytesIO()
     draw_front(front, image)
     return {"found": front, "rows": front_rows(front),
-            "plot": "data:image/png;base64," + base64.b64encode(image.getvalue()).decode()}
+            "plot": _png(image)}
 
 
 def _widths(exploration: dict) -> list[tuple[str, str]]:

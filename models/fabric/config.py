@@ -186,12 +186,16 @@ class FlitKind(enum.IntEnum):
 
 
 class TileSpace(enum.IntEnum):
-    """Write-only address spaces of a tile, beside those of its core."""
+    """Write-only address spaces of a tile, beside those of its core.
+
+    The one word of LINKS has a bit per :class:`Port`, set where the link there is dead.
+    """
 
     CHANNELS = 3
     RANGES = 4
     CREDITS = 5
     ROUTES = 6
+    LINKS = 7
 
 
 class ChannelField(enum.IntEnum):

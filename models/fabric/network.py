@@ -6,6 +6,7 @@ import numpy as np
 
 from lamina.models.fabric.config import MeshConfig, Port
 from lamina.models.fabric.router import Routers
+from lamina.models.fabric.routes import Faults
 
 __all__ = ["Network"]
 
@@ -18,20 +19,24 @@ class Network:
     config : MeshConfig
     tables : int array (tiles, tiles) or None
         Port by router and destination, with ``routing="table"``.
+    faults : Faults or None
+        Links that nothing passes: what waits for one stays where it is.
     """
 
-    def __init__(self, config: MeshConfig, tables: np.ndarray | None = None):
+    def __init__(self, config: MeshConfig, tables: np.ndarray | None = None,
+                 faults: Faults | None = None):
         self.config = config
+        faults = faults or Faults(config)
         tiles = np.arange(config.tiles)
         self.routers = Routers(config, tiles, tables)
-        self._links = [self._link(port) for port in config.ports[1:]]
+        self._links = [self._link(port, faults) for port in config.ports[1:]]
         shape = (config.tiles, len(config.ports))
         self._valid, self._taken = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
         self._flits = np.zeros(shape, dtype=np.int64)
 
-    def _link(self, port: Port) -> tuple[Port, np.ndarray, np.ndarray]:
-        """Tiles that have a neighbour at `port`, and those neighbours."""
-        pairs = [(tile, self.config.neighbour(tile, port)) for tile in range(self.config.tiles)]
+    def _link(self, port: Port, faults: Faults) -> tuple[Port, np.ndarray, np.ndarray]:
+        """Tiles that reach a neighbour at `port`, and those neighbours."""
+        pairs = [(tile, faults.neighbours(tile).get(port)) for tile in range(self.config.tiles)]
         pairs = [pair for pair in pairs if pair[1] is not None]
         return (port, *np.array(pairs, dtype=np.int64).reshape(-1, 2).T)
 

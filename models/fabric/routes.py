@@ -66,6 +66,12 @@ class Faults:
                 if other is not None and other not in self.tiles and tile not in self.tiles
                 and tuple(sorted((tile, other))) not in self.links}
 
+    def dead_ports(self, tile: int) -> int:
+        """A bit for each :class:`Port` of a tile, set where there is a link and it is dead."""
+        alive = self.neighbours(tile)
+        return sum(1 << port for port in self.config.ports[1:]
+                   if self.config.neighbour(tile, port) is not None and port not in alive)
+
     def cut_off(self) -> list[int]:
         """Working tiles that the first working one does not reach."""
         seen, border = set(self.alive[:1]), self.alive[:1]

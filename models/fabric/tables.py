@@ -11,6 +11,7 @@ from lamina.models.fabric.config import ChannelField, FabricConfig, RangeField, 
 from lamina.models.fabric.inbox import InboxChannel
 from lamina.models.fabric.mapping import HOST, FabricProgram, Link
 from lamina.models.fabric.outbox import Range
+from lamina.models.fabric.routes import Faults
 from lamina.models.image import memory_image
 from lamina.models.placement import place
 
@@ -157,8 +158,8 @@ def _check(number: int, node: Node, config: FabricConfig) -> None:
 
 
 def fabric_image(fabric: FabricProgram, config: FabricConfig,
-                 reported: tuple[int, ...] | None = None, routes: np.ndarray | None = None
-                 ) -> list[FabricBlock]:
+                 reported: tuple[int, ...] | None = None, routes: np.ndarray | None = None,
+                 faults: Faults | None = None) -> list[FabricBlock]:
     """Every write that loads a network, for a fabric after reset or behind a CLEAR.
 
     Programs come before tables: the last credits of the network before arrive meanwhile.
@@ -169,6 +170,8 @@ def fabric_image(fabric: FabricProgram, config: FabricConfig,
         See :func:`nodes_of`.
     routes : int array (tiles, tiles) or None
         Port by router and destination; needed with ``routing="table"``.
+    faults : Faults or None
+        Switched off with ``routing="table"``: links that nothing shall pass.
 
     Raises
     ------
@@ -179,6 +182,8 @@ def fabric_image(fabric: FabricProgram, config: FabricConfig,
     for tile, row in enumerate(routes if routes is not None else ()):
         image += [(tile, int(TileSpace.ROUTES), config.mesh.address(target), _words([int(port)]))
                   for target, port in enumerate(row) if port >= 0]
+        dead = 0 if faults is None else faults.dead_ports(tile)
+        image.append((tile, int(TileSpace.LINKS), 0, _words([dead])))
     for number, tile in fabric.tiles.items():
         image += [(number, *block) for block in memory_image(tile.program, config.core)]
     idle = Node(channels=(), ranges=(_nothing(0, 0),), credits=())

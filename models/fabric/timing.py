@@ -154,8 +154,8 @@ def _row_events(units: np.ndarray, row: int, rows: int, spikes: np.ndarray, lane
 class _Ways:
     """Registers that flits pass, a cycle each; a register that is taken is waited for."""
 
-    def __init__(self, mesh: MeshConfig):
-        self._routes = order_routes(mesh).tolist()
+    def __init__(self, mesh: MeshConfig, routes: np.ndarray | None):
+        self._routes = (order_routes(mesh) if routes is None else routes).tolist()
         self._behind = [{port: mesh.neighbour(tile, port) for port in mesh.ports[1:]}
                         for tile in range(mesh.tiles)]
         self._taken: dict[object, dict[int, int]] = collections.defaultdict(dict)
@@ -204,9 +204,10 @@ class _Fabric:
     """All tiles and the host, slot by slot."""
 
     def __init__(self, fabric: FabricProgram, config: FabricConfig, spikes: np.ndarray,
-                 layer_spikes: Sequence[np.ndarray], reported: tuple[int, ...] | None):
+                 layer_spikes: Sequence[np.ndarray], reported: tuple[int, ...] | None,
+                 routes: np.ndarray | None):
         mesh = config.mesh
-        self._fabric, self._spikes, self.ways = fabric, spikes, _Ways(mesh)
+        self._fabric, self._spikes, self.ways = fabric, spikes, _Ways(mesh, routes)
         self._nodes = nodes_of(fabric, config, reported)
         self._tile_at = {mesh.address(tile): tile for tile in range(mesh.tiles)}
         self._host, self._offered, self.heard = _Outbox(self._nodes[HOST]), 0, 0
@@ -250,22 +251,23 @@ class _Fabric:
 
 
 def fabric_cycles(fabric: FabricProgram, config: FabricConfig, spikes: np.ndarray,
-                  layer_spikes: Sequence[np.ndarray], reported: tuple[int, ...] | None = None
-                  ) -> FabricCost:
+                  layer_spikes: Sequence[np.ndarray], reported: tuple[int, ...] | None = None,
+                  routes: np.ndarray | None = None) -> FabricCost:
     """Cycles of one sample on a fabric that was at rest.
 
     Parameters
     ----------
     fabric : FabricProgram
     config : FabricConfig
-        With ``routing="order"``.
     spikes : uint8 array (T, axons)
     layer_spikes : sequence of uint8 arrays (T, neurons)
         Of every layer of the whole network, as traced by the golden model.
     reported : tuple of int or None
         Layers that the host hears: see :func:`lamina.models.fabric.tables.nodes_of`.
+    routes : int array (tiles, tiles) or None
+        Port by router and destination; None: dimension order.
     """
-    found = _Fabric(fabric, config, spikes, layer_spikes, reported)
+    found = _Fabric(fabric, config, spikes, layer_spikes, reported, routes)
     found.run()
     return FabricCost(cycles=found.heard, flits=found.ways.flits, flit_hops=found.ways.links,
                       slots={number: tile.begins for number, tile in found.tiles.items()})

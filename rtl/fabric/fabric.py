@@ -14,7 +14,9 @@ from lamina.rtl.fabric.flits import (
 )
 from lamina.rtl.fabric.host import HostNode
 from lamina.rtl.fabric.mesh import RouterMesh
-from lamina.rtl.fabric.tile import Tile
+from lamina.rtl.fabric.router import Router
+from lamina.rtl.fabric.shared import Shared
+from lamina.rtl.fabric.tile import Tile, tile_members
 
 __all__ = ["Fabric"]
 
@@ -27,6 +29,13 @@ class Fabric(wiring.Component):
     Parameters
     ----------
     config : FabricConfig
+    shared : bool
+        Tiles and routers are instances of one module each, :attr:`parts`, written by themselves.
+
+    Attributes
+    ----------
+    parts : dict of str to Component
+        What is shared, by its module; elaborate each.
 
     Members
     -------
@@ -41,8 +50,10 @@ class Fabric(wiring.Component):
         No core has work in hand.
     """
 
-    def __init__(self, config: FabricConfig):
+    def __init__(self, config: FabricConfig, *, shared: bool = False):
         self._config = config
+        self.parts = {"lamina_tile": Tile(config),
+                      "lamina_router": Router(config.mesh)} if shared else {}
         super().__init__({
             "events": In(stream.Signature(host_event_layout(config))),
             "output": Out(stream.Signature(host_output_layout(config))),
@@ -53,9 +64,11 @@ class Fabric(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self._config
-        m.submodules.mesh = mesh = RouterMesh(config.mesh)
+        tile_module, router_module = self.parts or (None, None)
+        m.submodules.mesh = mesh = RouterMesh(config.mesh, router_module)
         m.submodules.host = host = HostNode(config)
-        tiles = [Tile(config) for _ in range(config.mesh.tiles)]
+        tiles = [Shared(tile_members(config), tile_module) if tile_module else Tile(config)
+                 for _ in range(config.mesh.tiles)]
         for number, tile in enumerate(tiles):
             m.submodules[f"tile{number}"] = tile
             m.d.comb += tile.here.eq(Const(config.mesh.address(number), config.mesh.address_bits))
@@ -101,9 +114,11 @@ class Fabric(wiring.Component):
         m.d.comb += [host.address.eq(request.address), host.data.eq(request.data)]
         if self._config.routing == "table":
             routes = request.write & (request.space == TileSpace.ROUTES)
+            links = request.write & (request.space == TileSpace.LINKS)
             m.d.comb += [mesh.table_tile.eq(request.tile), mesh.table_write.eq(valid & routes),
                          mesh.table_address.eq(request.address),
-                         mesh.table_port.eq(request.data)]
-            with m.If(routes):
+                         mesh.table_port.eq(request.data),
+                         mesh.dead_write.eq(valid & links), mesh.dead_ports.eq(request.data)]
+            with m.If(routes | links):
                 m.d.comb += [tile.request.valid.eq(0) for tile in tiles]
                 m.d.comb += self.request.ready.eq(1)

@@ -9,7 +9,16 @@ from amaranth.lib.wiring import In, Out
 
 from lamina.models.fabric.config import MeshConfig, Port
 
-__all__ = ["InputBuffer", "Router"]
+__all__ = ["InputBuffer", "Router", "router_members"]
+
+
+def router_members(config: MeshConfig) -> dict:
+    """Of the signature of a :class:`Router`."""
+    ports, flits = len(config.ports), stream.Signature(config.flit_bits)
+    extra = ({"here": In(config.address_bits)} if config.routing == "order" else {
+        "table_write": In(1), "table_address": In(config.address_bits),
+        "table_port": In((ports - 1).bit_length())})
+    return {"inputs": In(flits).array(ports), "outputs": Out(flits).array(ports), **extra}
 
 
 class InputBuffer(wiring.Component):
@@ -84,13 +93,7 @@ class Router(wiring.Component):
 
     def __init__(self, config: MeshConfig):
         self._config = config
-        ports = len(config.ports)
-        extra = ({"here": In(config.address_bits)} if config.routing == "order" else {
-            "table_write": In(1), "table_address": In(config.address_bits),
-            "table_port": In((ports - 1).bit_length())})
-        flits = stream.Signature(config.flit_bits)
-        super().__init__({"inputs": In(flits).array(ports), "outputs": Out(flits).array(ports),
-                          **extra})
+        super().__init__(router_members(config))
 
     def elaborate(self, platform):
         m = Module()

@@ -13,7 +13,15 @@ from lamina.rtl.fabric.inbox import Inbox
 from lamina.rtl.fabric.outbox import Outbox
 from lamina.rtl.streams import request_layout
 
-__all__ = ["Tile"]
+__all__ = ["Tile", "tile_members"]
+
+
+def tile_members(config: FabricConfig) -> dict:
+    """Of the signature of a :class:`Tile`."""
+    flits = stream.Signature(flit_layout(config))
+    return {"here": In(config.mesh.address_bits), "arriving": In(flits), "leaving": Out(flits),
+            "request": In(stream.Signature(request_layout())),
+            "response": Out(stream.Signature(16)), "idle": Out(1)}
 
 
 class Tile(wiring.Component):
@@ -44,12 +52,7 @@ class Tile(wiring.Component):
 
     def __init__(self, config: FabricConfig):
         self._config = config
-        flits = stream.Signature(flit_layout(config))
-        super().__init__({
-            "here": In(config.mesh.address_bits), "arriving": In(flits), "leaving": Out(flits),
-            "request": In(stream.Signature(request_layout())),
-            "response": Out(stream.Signature(16)), "idle": Out(1),
-        })
+        super().__init__(tile_members(config))
 
     def elaborate(self, platform):
         m = Module()

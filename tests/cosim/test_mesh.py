@@ -20,7 +20,13 @@ MUTANTS = {
     "wrong end of the link": ("routers[other].inputs[port.opposite]",
                               "routers[other].inputs[port]"),
     "all routers at 0": ("Const(self._config.address(tile),", "Const(0,"),
-    "link without back-pressure": ("source.ready.eq(sink.ready)", "source.ready.eq(1)"),
+    "link without back-pressure": ("source.ready.eq(sink.ready & ~dead)", "source.ready.eq(~dead)"),
+}
+DEAF = {
+    "dead links take flits": ("source.ready.eq(sink.ready & ~dead)", "source.ready.eq(sink.ready)"),
+    "dead links bring flits": ("source.valid & ~dead", "source.valid"),
+    "one end does not count": ("dead[tile][port] | dead[other][port.opposite]", "dead[tile][port]"),
+    "the links of all tiles": ("self.dead_write & (self.table_tile == tile)", "self.dead_write"),
 }
 
 
@@ -49,3 +55,12 @@ def test_dead_links_are_avoided(verilog, build_dir):
 def test_mutants_die(name, verilog, build_dir, mutant, killed):
     with killed:
         bench(mutant(mesh, *MUTANTS[name]), MeshConfig(size=(3, 2)), 2_000, verilog, build_dir)
+
+
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=[pytest.mark.long] * (name != "dead links take flits"))
+    for name in DEAF])
+def test_mutants_with_dead_links_die(name, verilog, build_dir, mutant, killed):
+    with killed:
+        bench(mutant(mesh, *DEAF[name]), MeshConfig(size=(3, 3), routing="table"), 2_000, verilog,
+              build_dir, DEAD)

@@ -31,6 +31,18 @@ def test_a_passing_bench_is_built_once(passer, build_dir):
     assert (folder / "results.xml").exists()
 
 
+def test_a_block_is_compiled_by_itself(passer, build_dir, tmp_path):
+    """What a module of its own file does counts, and a change of it is another build."""
+    passer.write_text(SOURCE.replace("o__payload = i__payload", "o__payload = found").replace(
+        "  assign", "  wire [7:0] found;\n  same inner(.i(i__payload), .o(found));\n  assign"))
+    block = tmp_path / "same.v"
+    block.write_text("module same(input [7:0] i, output [7:0] o); assign o = i; endmodule\n")
+    run_bench(BENCH, "passer", [passer], build_dir, blocks=[block])
+    block.write_text(block.read_text().replace("o = i", "o = i ^ 128"))
+    with pytest.raises(BenchError, match=re.escape(f"{BENCH}: 1 of 1 tests failed\n")):
+        run_bench(BENCH, "passer", [passer], build_dir, blocks=[block])
+
+
 def test_waves_are_left_on_request(passer, build_dir):
     folder = run_bench(BENCH, "passer", [passer], build_dir, waves=True)
     assert "o__payload" in (folder / "dump.vcd").read_text()

@@ -129,6 +129,27 @@ def test_dead_tiles_get_no_flits():
             assert 4 not in walk(config, routes, source, target)
 
 
+def test_dead_ports_are_those_of_links():
+    """Both ends of a dead link, all links of a dead tile; nothing beyond the edge."""
+    faults = Faults(MeshConfig(size=(3, 3)), [(0, 1)], [8])
+    found = [faults.dead_ports(tile) for tile in range(9)]
+    east, west, south, north = (1 << port for port in
+                                (Port.EAST, Port.WEST, Port.SOUTH, Port.NORTH))
+    assert found == [east, west, 0, 0, 0, north, 0, east, west | south]
+
+
+def test_nothing_passes_a_dead_link():
+    """Of two flits along a line the one for the tile behind it stays."""
+    config = MeshConfig(size=(3,), payload_bits=4)
+    network = Network(config, faults=Faults(config, [(1, 2)]))
+    arrived = np.zeros(3, dtype=int)
+    for cycle in range(20):
+        arrived += network.valid
+        network.step(np.array([cycle < 2, 0, 0], dtype=bool),
+                     np.array([config.address(1 + (cycle > 0)), 0, 0]), np.ones(3, dtype=bool))
+    assert arrived.tolist() == [0, 1, 0]
+
+
 def test_what_is_cut_off_is_named():
     config = MeshConfig(size=(3, 2), routing="table")
     with pytest.raises(ValueError, match=r"cut off tiles 2, 5 from tile 0$"):

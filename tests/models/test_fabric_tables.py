@@ -6,9 +6,16 @@ import numpy as np
 import pytest
 
 from lamina.models.config import HardwareConfig
-from lamina.models.fabric.config import ChannelField, FabricConfig, RangeField, TileSpace
+from lamina.models.fabric.config import (
+    ChannelField,
+    FabricConfig,
+    Port,
+    RangeField,
+    TileSpace,
+)
 from lamina.models.fabric.division import divide
 from lamina.models.fabric.mapping import HOST, assemble
+from lamina.models.fabric.routes import Faults, routes_around
 from lamina.models.fabric.tables import fabric_image, nodes_of
 from lamina.tb.programs import random_program
 
@@ -58,6 +65,22 @@ def test_the_image_switches_off_what_is_not_used():
     ends = [int(words[RangeField.FLAGS]) >> 2 & 1
             for _, space, _, words in image if space == TileSpace.RANGES]
     assert sum(ends) == CONFIG.mesh.tiles + 1
+
+
+def test_the_image_has_ways_and_dead_links():
+    """A route for each pair that works, and the dead ports of every tile."""
+    fabric, mesh = split(), dataclasses.replace(CONFIG, routing="table").mesh
+    faults = Faults(mesh, [(0, 1)])
+    routes = routes_around(faults)
+    image = fabric_image(fabric, dataclasses.replace(CONFIG, routing="table"), None, routes, faults)
+    ways = {(tile, address): int(words[0]) for tile, space, address, words in image
+            if space == TileSpace.ROUTES}
+    assert ways == {(tile, mesh.address(target)): routes[tile, target]
+                    for tile in range(mesh.tiles) for target in range(mesh.tiles)}
+    dead = {tile: int(words[0]) for tile, space, address, words in image
+            if (space, address) == (TileSpace.LINKS, 0)}
+    assert dead == {tile: {0: 1 << Port.EAST, 1: 1 << Port.WEST}.get(tile, 0)
+                    for tile in range(mesh.tiles)}
 
 
 @pytest.mark.parametrize(("room", "named"), [

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 
 import pytest
 
@@ -43,8 +44,42 @@ def test_its_picture_is_beside_it(verified):
 
 
 def test_a_run_on_a_mesh_is_not_taken_for_one_core(verified, capsys):
-    assert cli.main(["report", str(verified)]) == 2
-    assert "--mesh 2: report works on one core" in capsys.readouterr().err
+    assert cli.main(["synth", str(verified)]) == 2
+    assert "--mesh 2: synth works on one core" in capsys.readouterr().err
+
+
+def test_its_report_tells_of_the_mesh(verified):
+    """The block beside that of the verification, its picture on the page, nothing of a board."""
+    assert cli.main(["report", str(verified)]) == 0
+    found = json.loads((verified / "report.json").read_text())
+    kept = json.loads((verified / "verify" / "verify.json").read_text())
+    assert found["mesh"] == kept["mesh"]
+    assert "mesh" not in found["verify"] and found["verify"]["mismatches"] == 0
+    assert found["synth"] is None and found["golden"]["accuracy"] > 0.9
+    page = (verified / "report.html").read_text()
+    assert "<h2>Mesh</h2>" in page and "data:image/png" in page
+    assert "<h2>Weight memory</h2>" not in page and "a mesh of cores for the icebreaker" in page
+
+
+def test_a_flow_on_a_mesh_is_what_it_has(tmp_path, capsys):
+    """Compiled, judged, verified and reported; what has no board is left out and said so."""
+    out = tmp_path / "out"
+    assert cli.main(["flow", NET, "--data", "digits", "--samples", "1", "--mesh", "2",
+                     "--workers", "1", "-o", str(out)]) == 0
+    told = capsys.readouterr()
+    assert told.err.count("generate and synth are left out: there is no board for a mesh") == 1
+    assert "hardware equals golden model" in told.out
+    assert json.loads((out / "report.json").read_text())["mesh"]["size"] == [2]
+    assert not (out / "design").exists() and not (out / "synth").exists()
+
+
+def test_a_report_does_not_take_another_mesh(verified, tmp_path):
+    """What was verified on two tiles is no verification of four."""
+    out = tmp_path / "out"
+    shutil.copytree(verified, out)
+    assert cli.main(["report", str(out), "--mesh", "2x2"]) == 0
+    found = json.loads((out / "report.json").read_text())
+    assert found["verify"] is None and found["mesh"] is None
 
 
 def test_a_mesh_that_computes_something_else_is_told(verified, capsys, monkeypatch):
