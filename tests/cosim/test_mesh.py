@@ -15,12 +15,21 @@ RUNS = {
     "plane": (MeshConfig(size=(4, 3), payload_bits=24), 5_000),
     "solid": (SOLID, 10_000),
     "million": (SOLID, 1_000_000),
+    "chips": (MeshConfig(size=(4, 2), chips=(2, 2), payload_bits=20), 3_000),
+    "chips by table": (MeshConfig(size=(3, 2), chips=(3, 1), routing="table", link_bits=16),
+                       3_000),
 }
 MUTANTS = {
     "wrong end of the link": ("routers[other].inputs[port.opposite]",
                               "routers[other].inputs[port]"),
     "all routers at 0": ("Const(self._config.address(tile),", "Const(0,"),
     "link without back-pressure": ("source.ready.eq(sink.ready)", "source.ready.eq(1)"),
+}
+CHIP_MUTANTS = {
+    "wires cross": ("far = ends[config.neighbour(tile, port), port.opposite]", "far = end"),
+    "chips are joined by other links": ("end.o, routers[tile].inputs[port]",
+                                        "end.o, routers[tile].inputs[port.opposite]"),
+    "an end is elsewhere": ("ChipLink(config, tile, port) for", "ChipLink(config, 0, port) for"),
 }
 
 
@@ -34,7 +43,7 @@ def bench(module, config, flits, verilog, build_dir, dead=()):
 
 
 @pytest.mark.parametrize("name", ["line", *(
-    pytest.param(name, marks=pytest.mark.long) for name in ("plane", "solid", "million"))])
+    pytest.param(name, marks=pytest.mark.long) for name in RUNS if name != "line")])
 def test_mesh(name, verilog, build_dir):
     bench(mesh, *RUNS[name], verilog, build_dir)
 
@@ -49,3 +58,10 @@ def test_dead_links_are_avoided(verilog, build_dir):
 def test_mutants_die(name, verilog, build_dir, mutant, killed):
     with killed:
         bench(mutant(mesh, *MUTANTS[name]), MeshConfig(size=(3, 2)), 2_000, verilog, build_dir)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", CHIP_MUTANTS)
+def test_mutants_of_chips_die(name, verilog, build_dir, mutant, killed):
+    with killed:
+        bench(mutant(mesh, *CHIP_MUTANTS[name]), RUNS["chips"][0], 500, verilog, build_dir)
