@@ -46,7 +46,7 @@ async def started(dut) -> FlitPorts:
     return ports
 
 
-@cocotb.test(timeout_time=1000, timeout_unit="ms")
+@cocotb.test(timeout_time=1 + FLITS // 1000, timeout_unit="ms")
 async def random_flits_arrive(dut):
     """Every cycle is that of the golden mesh; every flit arrives once, in order for its pair."""
     one_chip = not CONFIG.chips

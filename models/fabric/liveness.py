@@ -163,9 +163,9 @@ class SmallFabric:
         """States that one event leads to.
 
         With `reduced`, one event alone where it stays possible whatever else happens, and where it
-        does not matter what happens first: then nothing is missed by taking it at once. These are
-        all but what a node puts out next, what passes a buffer that several feed, and the scan that
-        frees a bitmap, before which a flit too many could come.
+        does not matter what happens first: then nothing is missed by taking it at once (Peled
+        1993). These are all but what a node puts out next, what passes a buffer that several feed,
+        and the scan that frees a bitmap, before which a flit too many could come.
 
         Raises
         ------

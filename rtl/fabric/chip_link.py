@@ -23,10 +23,17 @@ def packet_layout(config: ChipLinkConfig) -> data.StructLayout:
 
 
 def crc_after(crc: Value, word: Value) -> Value:
-    """CRC-16/MCRF4XX register, 16 bit, after another `word`, lowest bit first."""
-    for bit in word:
-        crc = Cat(crc[1:], Const(0, 1)) ^ Mux(crc[0] ^ bit, 0x8408, 0)
-    return crc
+    """CRC-16/MCRF4XX register, 16 bit, after another `word`, lowest bit first.
+
+    Linear: what each bit of the register and the word adds is a constant.
+    """
+    found = crc >> len(word)
+    for place in range(len(word)):
+        constant = 1 << place
+        for _ in range(len(word)):
+            constant = constant >> 1 ^ 0x8408 * (constant & 1)
+        found ^= Mux(crc[place] ^ word[place], constant, 0)
+    return found[:16]
 
 
 class PacketSender(wiring.Component):
