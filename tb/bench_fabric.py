@@ -10,9 +10,10 @@ import os
 
 import cocotb
 import numpy as np
+from cocotb.triggers import ClockCycles
 
 from lamina.models.config import EventKind
-from lamina.models.fabric.config import FabricConfig
+from lamina.models.fabric.config import FabricConfig, LinkCounter, RangeField, TileSpace
 from lamina.models.fabric.division import divide
 from lamina.models.fabric.mapping import Channel, FabricProgram, assemble
 from lamina.models.fabric.routes import order_routes
@@ -26,6 +27,10 @@ from lamina.tb.programs import random_program, random_spikes
 CONFIG = FabricConfig.from_json(os.environ["LAMINA_CONFIG"])
 PROGRAMS = int(os.environ.get("LAMINA_PROGRAMS", "4"))
 CORE, MESH = CONFIG.core, CONFIG.mesh
+LEAVING = [(tile, port) for tile in range(MESH.tiles) for port in MESH.ports
+           if MESH.leaves_chip(tile, port)]
+NOWHERE = min({*range(1 << MESH.address_bits)} - {MESH.address(t) for t in range(MESH.tiles)},
+              default=None)
 SAMPLES = 3
 
 
@@ -99,6 +104,12 @@ async def agree(port: FabricPort, rng: np.random.Generator, stall: float, *, loo
     return sum(int(layer.sum()) for layer in trace.spikes)
 
 
+async def link_counters(port: FabricPort) -> dict[tuple[int, int], list[int]]:
+    """By tile and port of every end of a link between chips."""
+    return {(tile, end): await port.read(TileSpace.LINKS, len(LinkCounter) * end, len(LinkCounter),
+                                         tile=tile) for tile, end in LEAVING}
+
+
 @cocotb.test(timeout_time=2, timeout_unit="ms")
 @cocotb.parametrize(stall=[0.0, 0.5])
 async def random_networks_agree(dut, stall):
@@ -109,3 +120,22 @@ async def random_networks_agree(dut, stall):
     fired = [await agree(port, rng, stall, loops=CORE.has("sources") and number % 2 == 0)
              for number in range(PROGRAMS)]
     assert sum(fired) > 50
+    assert not any(sum(counts) for counts in (await link_counters(port)).values())
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms", skip=not LEAVING or NOWHERE is None)
+async def flits_without_a_way_are_counted(dut):
+    """The first end of a link between chips that they come to drops them; all goes on."""
+    rng = np.random.default_rng(cocotb.RANDOM_SEED)
+    port = FabricPort(dut, CONFIG, seed=cocotb.RANDOM_SEED)
+    await port.start()
+    entry = np.zeros(len(RangeField), dtype=np.uint16)
+    entry[RangeField.LAST], entry[RangeField.TARGET], entry[RangeField.FLAGS] = 9, NOWHERE, 4
+    await port.load([(CONFIG.host_tile, int(TileSpace.RANGES), 0, entry)])
+    port.send([*range(9)])
+    await port.until(lambda: not port.events.pending)
+    await ClockCycles(dut.clk, 9 * MESH.chip_link.retry_cycles)
+    counts = await link_counters(port)
+    first = counts.pop((MESH.neighbour(*LEAVING[0]), LEAVING[0][1].opposite))
+    assert first == [9, 0] and not any(sum(others) for others in counts.values())
+    assert await agree(port, rng, 0.5, loops=False) > 0

@@ -1,5 +1,7 @@
 """Bench of linked routers: random flits between all tiles, one by one and against the golden mesh.
 
+The golden mesh is of one chip; links between chips change when flits arrive, and nothing else.
+
 ``LAMINA_CONFIG`` holds the :class:`MeshConfig`, ``LAMINA_FLITS`` how many flits are sent,
 ``LAMINA_DEAD`` dead links as a JSON list of pairs, for routes that are looked up.
 """
@@ -48,9 +50,10 @@ async def started(dut, routes: np.ndarray | None) -> FlitPorts:
     return ports
 
 
-@cocotb.test(timeout_time=1000, timeout_unit="ms")
+@cocotb.test(timeout_time=1 + FLITS // 1000, timeout_unit="ms")
 async def random_flits_arrive(dut):
     """Every cycle is that of the golden mesh; every flit arrives once, in order for its pair."""
+    one_chip = not CONFIG.chips
     rng = np.random.default_rng(cocotb.RANDOM_SEED)
     traffic = Traffic(CONFIG, [[tile for tile in range(TILES) if tile != source]
                                for source in range(TILES)], cocotb.RANDOM_SEED)
@@ -64,13 +67,15 @@ async def random_flits_arrive(dut):
         ports.drive(traffic.valid, traffic.flits, taken)
         await ReadOnly()
         ready, offered = ports.ready, ports.valid
-        np.testing.assert_array_equal(ready, golden.ready)
-        np.testing.assert_array_equal(offered, golden.valid)
+        if one_chip:
+            np.testing.assert_array_equal(ready, golden.ready)
+            np.testing.assert_array_equal(offered, golden.valid)
         for tile in np.flatnonzero(offered & taken).tolist():
             word = ports.word(tile)
-            assert word == golden.flits[tile]
+            assert not one_chip or word == golden.flits[tile]
             traffic.arrive(tile, word)
-        golden.step(traffic.valid, traffic.flits, taken)
+        if one_chip:
+            golden.step(traffic.valid, traffic.flits, taken)
         cycle += 1
         await FallingEdge(dut.clk)
     assert traffic.arrived == traffic.sent == FLITS

@@ -10,8 +10,8 @@ import math
 from lamina.models.check import check_int, check_one_of
 from lamina.models.config import HardwareConfig
 
-__all__ = ["ROUTINGS", "ChannelField", "FabricConfig", "FlitKind", "MeshConfig", "Port",
-           "RangeField", "TileSpace"]
+__all__ = ["ROUTINGS", "ChannelField", "ChipLinkConfig", "FabricConfig", "FlitKind",
+           "LinkCounter", "MeshConfig", "Port", "RangeField", "TileSpace"]
 
 ROUTINGS = ("order", "table")
 MAX_TILES = 1 << 14
@@ -51,6 +51,87 @@ class Port(enum.IntEnum):
         return cls(1 + 2 * axis + (step > 0))
 
 
+def _check_link_bits(bits: int) -> None:
+    check_int("link_bits", bits, 1, 16)
+    if bits & (bits - 1):
+        raise ValueError(f"link_bits must be a power of two, not {bits}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ChipLinkConfig:
+    """A link between two chips: flits as packets over a few wires, numbered, checked, answered.
+
+    Parameters
+    ----------
+    flit_bits : int
+        1..128.
+    link_bits : int
+        Data wires in each direction: 1, 2, 4, 8 or 16.
+    sequence_bits : int
+        Of the number of a flit, 1..4.
+    wire_cycles : int
+        That the wires take at most in each direction for nothing to be sent twice, 0..64.
+    """
+
+    flit_bits: int = 27
+    link_bits: int = 8
+    sequence_bits: int = 3
+    wire_cycles: int = 4
+
+    def __post_init__(self):
+        check_int("flit_bits", self.flit_bits, 1, 128)
+        _check_link_bits(self.link_bits)
+        check_int("sequence_bits", self.sequence_bits, 1, 4)
+        check_int("wire_cycles", self.wire_cycles, 0, 64)
+
+    @property
+    def window(self) -> int:
+        """Flits on their way or in the far buffer at most."""
+        return (1 << self.sequence_bits) - 1
+
+    @property
+    def flit_words(self) -> int:
+        """Words of a packet with flit and number."""
+        return -(-(self.flit_bits + self.sequence_bits) // self.link_bits)
+
+    @property
+    def status_words(self) -> int:
+        """Words with the two numbers that answer."""
+        return -(-2 * self.sequence_bits // self.link_bits)
+
+    @property
+    def check_words(self) -> int:
+        """Words with the CRC."""
+        return 16 // self.link_bits
+
+    @property
+    def short_words(self) -> int:
+        """Of a packet without a flit."""
+        return self.status_words + self.check_words
+
+    @property
+    def full_words(self) -> int:
+        """Of a packet with a flit; a cycle of rest is behind each."""
+        return self.flit_words + self.short_words
+
+    @property
+    def retry_cycles(self) -> int:
+        """Cycles without an answer after which flits are sent again.
+
+        An answer waits for a packet that had begun, and there may be one in either direction.
+        """
+        return 4 * (self.full_words + 1) + 2 * self.wire_cycles + 8
+
+    def to_json(self) -> str:
+        """Inverse of :meth:`from_json`."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> ChipLinkConfig:
+        """Read what :meth:`to_json` wrote."""
+        return cls(**json.loads(text))
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MeshConfig:
     """A mesh of tiles in one to three dimensions, and its routers.
@@ -67,12 +148,18 @@ class MeshConfig:
         Flits that an input of a router holds, 2..64.
     routing : str
         ``order``: along x, then y, then z. ``table``: each router looks its port up by the tile.
+    chips : tuple of int
+        Chips along x, y, z, equal shares of the tiles; none: one chip.
+    link_bits : int
+        Data wires of a link between chips: see :class:`ChipLinkConfig`.
     """
 
     size: tuple[int, ...] = (2, 2)
     payload_bits: int = 24
     fifo_depth: int = 4
     routing: str = "order"
+    chips: tuple[int, ...] = ()
+    link_bits: int = 8
 
     def __post_init__(self):
         size = tuple(self.size)
@@ -87,6 +174,19 @@ class MeshConfig:
         check_int("payload_bits", self.payload_bits, 1, 64)
         check_int("fifo_depth", self.fifo_depth, 2, 64)
         check_one_of("routing", self.routing, ROUTINGS)
+        _check_link_bits(self.link_bits)
+        self._set_chips(tuple(self.chips))
+
+    def _set_chips(self, chips: tuple[int, ...]) -> None:
+        """Check them; as many numbers as dimensions, or none for one chip."""
+        for axis, parts, tiles in zip("xyz", chips, (*self.size, 1, 1), strict=False):
+            check_int(f"chips along {axis}", parts, 1, 128)
+            if tiles % parts:
+                raise ValueError(f"chips along {axis} must divide its {tiles} tiles, not {parts}")
+        if len(chips) > 3:
+            raise ValueError(f"chips must have 1..3 dimensions, not {len(chips)}")
+        chips = (*chips, 1, 1, 1)[:self.dimensions]
+        object.__setattr__(self, "chips", chips if math.prod(chips) > 1 else ())
 
     @property
     def dimensions(self) -> int:
@@ -152,6 +252,19 @@ class MeshConfig:
         inside = 0 <= place[port.axis] < self.size[port.axis]
         return self.tile(tuple(place)) if inside else None
 
+    def leaves_chip(self, tile: int, port: Port) -> bool:
+        """Whether there is a link at `port` and another chip at its other end."""
+        other = self.neighbour(tile, port)
+        return bool(self.chips) and other is not None and any(
+            here // (tiles // parts) != there // (tiles // parts) for here, there, tiles, parts
+            in zip(self.coordinates(tile), self.coordinates(other), self.size, self.chips,
+                   strict=True))
+
+    @property
+    def chip_link(self) -> ChipLinkConfig:
+        """Of the links between chips."""
+        return ChipLinkConfig(flit_bits=self.flit_bits, link_bits=self.link_bits)
+
     def inputs_of(self, output: Port) -> tuple[Port, ...]:
         """Inputs of a router from which flits can turn to `output`, in the order of service.
 
@@ -173,7 +286,7 @@ class MeshConfig:
     def from_json(cls, text: str) -> MeshConfig:
         """Read what :meth:`to_json` wrote."""
         fields = json.loads(text)
-        return cls(**{**fields, "size": tuple(fields["size"])})
+        return cls(**fields)
 
 
 class FlitKind(enum.IntEnum):
@@ -186,9 +299,10 @@ class FlitKind(enum.IntEnum):
 
 
 class TileSpace(enum.IntEnum):
-    """Write-only address spaces of a tile, beside those of its core.
+    """Address spaces of a tile beside those of its core, write only but for ``LINKS``.
 
-    The one word of LINKS has a bit per :class:`Port`, set where the link there is dead.
+    Word 0 of LINKS has a bit per :class:`Port`, set where the link there is dead. Read are, with
+    more than one chip, counters: address = port * 2 + :class:`LinkCounter`.
     """
 
     CHANNELS = 3
@@ -196,6 +310,13 @@ class TileSpace(enum.IntEnum):
     CREDITS = 5
     ROUTES = 6
     LINKS = 7
+
+
+class LinkCounter(enum.IntEnum):
+    """Counters at an end of a link between chips; 16 bit, they stop at their highest value."""
+
+    MALFORMED = 0
+    RESENT = 1
 
 
 class ChannelField(enum.IntEnum):
@@ -230,7 +351,7 @@ class FabricConfig:
 
     Parameters
     ----------
-    size, fifo_depth, routing
+    size, fifo_depth, routing, chips, link_bits
         Of the mesh: see :class:`MeshConfig`.
     core : HardwareConfig
         Of every tile; gets the feature ``ahead``.
@@ -253,6 +374,8 @@ class FabricConfig:
     targets: int = 4
     ranges: int = 16
     host_ranges: int = 16
+    chips: tuple[int, ...] = ()
+    link_bits: int = 8
 
     def __post_init__(self):
         if not isinstance(self.core, HardwareConfig):
@@ -265,11 +388,13 @@ class FabricConfig:
         check_int("ranges", self.ranges, 2, 4096)
         check_int("host_ranges", self.host_ranges, 2, 4096)
         object.__setattr__(self, "size", self.mesh.size)
+        object.__setattr__(self, "chips", self.mesh.chips)
 
     @property
     def mesh(self) -> MeshConfig:
         """Routers and links."""
-        plain = MeshConfig(size=self.size, fifo_depth=self.fifo_depth, routing=self.routing)
+        plain = MeshConfig(size=self.size, fifo_depth=self.fifo_depth, routing=self.routing,
+                           chips=self.chips, link_bits=self.link_bits)
         channel_bits = max(1, (max(self.channels, self.targets, plain.tiles) - 1).bit_length())
         number_bits = (max(self.core.axons, self.core.neurons) - 1).bit_length()
         return dataclasses.replace(plain, payload_bits=3 + channel_bits + number_bits)
@@ -309,4 +434,4 @@ class FabricConfig:
         """Read what :meth:`to_json` wrote."""
         fields = json.loads(text)
         core = HardwareConfig.from_json(json.dumps(fields.pop("core")))
-        return cls(**{**fields, "core": core, "size": tuple(fields["size"])})
+        return cls(**{**fields, "core": core})

@@ -90,7 +90,8 @@ def sized(fabric: FabricProgram, core: HardwareConfig) -> FabricConfig:
     mesh = fabric.mesh
     room = {"channels": 64, "targets": 64, "ranges": 4096, "host_ranges": 4096}
     largest = FabricConfig(core=core, size=mesh.size, fifo_depth=mesh.fifo_depth,
-                           routing=mesh.routing, inputs=fabric.program.axons, **room)
+                           routing=mesh.routing, chips=mesh.chips, link_bits=mesh.link_bits,
+                           inputs=fabric.program.axons, **room)
     nodes = nodes_of(fabric, largest, tuple(range(len(fabric.program.layers))))
     host = nodes.pop(HOST)
     needs = {"channels": max(len(node.channels) for node in nodes.values()),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Const, Module, Signal
+from amaranth.hdl import Cat, Const, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -45,7 +45,7 @@ class Fabric(wiring.Component):
     request : In(stream of fabric_request_layout)
         One after the other; memories and tables while nothing is under way.
     response : Out(stream of 16 bit)
-        One per read of a core's space.
+        One per read of a core's space, or of ``TileSpace.LINKS``.
     idle : Out(1)
         No core has work in hand.
     """
@@ -122,3 +122,22 @@ class Fabric(wiring.Component):
             with m.If(routes | links):
                 m.d.comb += [tile.request.valid.eq(0) for tile in tiles]
                 m.d.comb += self.request.ready.eq(1)
+        if self._config.chips:
+            self._tell_counters(m, tiles, mesh)
+
+    def _tell_counters(self, m, tiles, mesh):
+        """Answer requests for counters of links between chips, in the second cycle."""
+        request = self.request.payload
+        asked, told, count = Signal(), Signal(), Signal(16)
+        with m.If(told):
+            m.d.sync += told.eq(~self.request.ready)
+        with m.Else():
+            m.d.sync += [told.eq(self.request.valid & asked), count.eq(mesh.count)]
+        m.d.comb += [asked.eq(request.space == TileSpace.LINKS),
+                     mesh.count_tile.eq(request.tile),
+                     Cat(mesh.count_field, mesh.count_port).eq(request.address)]
+        with m.If(asked):
+            m.d.comb += [tile.request.valid.eq(0) for tile in tiles]
+            m.d.comb += [self.response.valid.eq(told & ~request.write),
+                         self.response.payload.eq(count),
+                         self.request.ready.eq(told & (self.response.ready | request.write))]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Const, Module, Signal
+from amaranth.hdl import Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from lamina.models.fabric.config import MeshConfig, Port
+from lamina.models.fabric.config import LinkCounter, MeshConfig, Port
+from lamina.rtl.fabric.chip_link import ChipLink
 from lamina.rtl.fabric.router import Router, router_members
 from lamina.rtl.fabric.shared import Shared
 
@@ -19,6 +20,7 @@ ALIVE = Const(0)
 class RouterMesh(wiring.Component):
     """All routers of a mesh; what leaves towards an absent neighbour cannot occur with legal flits.
 
+    Links between chips have a :class:`lamina.rtl.fabric.chip_link.ChipLink` at each end.
     Golden: :class:`lamina.models.fabric.network.Network`.
 
     Parameters
@@ -38,6 +40,10 @@ class RouterMesh(wiring.Component):
     dead_write, dead_ports : In(1), In(ports)
         Set which links of a router are dead, a bit by :class:`Port`, none after reset: nothing
         passes a link, in either direction, that one of its ends has as dead.
+    count_tile, count_port, count_field : In
+        End of a link between chips, and :class:`LinkCounter`; with more than one chip.
+    count : Out(16)
+        That counter; 0 where there is none.
     """
 
     def __init__(self, config: MeshConfig, router: str | None = None):
@@ -48,8 +54,11 @@ class RouterMesh(wiring.Component):
             "table_address": In(config.address_bits),
             "table_port": In((len(config.ports) - 1).bit_length()),
             "dead_write": In(1), "dead_ports": In(len(config.ports))}
+        counters = {} if not config.chips else {
+            "count_tile": In(config.tiles.bit_length()), "count_port": In(3), "count_field": In(1),
+            "count": Out(16)}
         super().__init__({"inject": In(flits).array(config.tiles),
-                          "eject": Out(flits).array(config.tiles), **tables})
+                          "eject": Out(flits).array(config.tiles), **tables, **counters})
 
     def elaborate(self, platform):
         m = Module()
@@ -63,11 +72,31 @@ class RouterMesh(wiring.Component):
             self._link(m, router.outputs[Port.LOCAL], self.eject[tile])
             for port in config.ports[1:]:
                 other = config.neighbour(tile, port)
-                if other is not None:
+                if other is not None and not config.leaves_chip(tile, port):
                     self._link(m, router.outputs[port], routers[other].inputs[port.opposite],
                                dead[tile][port] | dead[other][port.opposite])
             self._set_up(m, tile, router)
+        if config.chips:
+            self._leave_chips(m, routers, dead)
         return m
+
+    def _leave_chips(self, m, routers, dead):
+        """An end of a link at every port behind which there is another chip."""
+        config = self._config
+        ends = {(tile, port): ChipLink(config, tile, port) for tile in range(config.tiles)
+                for port in config.ports if config.leaves_chip(tile, port)}
+        for (tile, port), end in ends.items():
+            m.submodules[f"link{tile}_{port.name.lower()}"] = end
+            far = ends[config.neighbour(tile, port), port.opposite]
+            m.d.comb += [far.rx_frame.eq(end.tx_frame), far.rx_data.eq(end.tx_data)]
+            cut = dead[tile][port] | dead[config.neighbour(tile, port)][port.opposite]
+            self._link(m, routers[tile].outputs[port], end.i, cut)
+            self._link(m, end.o, routers[tile].inputs[port], cut)
+            if config.routing == "table":
+                self._set_routes(m, tile, end)
+            with m.If((self.count_tile == tile) & (self.count_port == port)):
+                m.d.comb += self.count.eq(Mux(self.count_field == LinkCounter.RESENT,
+                                              end.resent, end.malformed))
 
     @staticmethod
     def _link(m, source, sink, dead=ALIVE):
@@ -88,6 +117,9 @@ class RouterMesh(wiring.Component):
             m.d.comb += router.here.eq(
                 Const(self._config.address(tile), self._config.address_bits))
         else:
-            m.d.comb += [router.table_write.eq(self.table_write & (self.table_tile == tile)),
-                         router.table_address.eq(self.table_address),
-                         router.table_port.eq(self.table_port)]
+            self._set_routes(m, tile, router)
+
+    def _set_routes(self, m, tile, block):
+        m.d.comb += [block.table_write.eq(self.table_write & (self.table_tile == tile)),
+                     block.table_address.eq(self.table_address),
+                     block.table_port.eq(self.table_port)]

@@ -61,7 +61,7 @@ class Outbox(wiring.Component):
         flags = data.View(data.StructLayout({"closes": 1, "host": 1, "ends": 1}),
                           entry[RangeField.FLAGS])
         event, flit = self.events.payload, self.flits.payload
-        begun, hit, step = Signal(), Signal(), Signal()
+        begun, hit, step = (Signal(name=name) for name in ("begun", "hit", "step"))
         spike = event.kind == EventKind.SPIKE
         fits = (entry[RangeField.FIRST] <= event.neuron) & (event.neuron <= entry[RangeField.LAST])
         number = (event.neuron - entry[RangeField.FIRST] + entry[RangeField.BASE])

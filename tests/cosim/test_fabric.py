@@ -19,6 +19,10 @@ CONFIGS = {
     "plane": FabricConfig(core=GRAPH, size=(2, 2), **ROOM),
     "table": FabricConfig(core=CHAIN, size=(2, 2), routing="table", **ROOM),
     "solid": FabricConfig(core=GRAPH, size=(2, 2, 2), **ROOM),
+    "chips": FabricConfig(core=GRAPH, size=(2, 2), chips=(2, 1), **ROOM),
+    "line of chips": FabricConfig(core=CHAIN, size=(3,), chips=(3,), link_bits=4, **ROOM),
+    "chips by table": FabricConfig(core=CHAIN, size=(2, 2), routing="table", chips=(2, 2),
+                                   link_bits=2, **ROOM),
 }
 MUTANTS = {
     "nothing comes back to the tile": (tile, "own.eq((flit.address == self.here) & ~flit.host)",
@@ -31,6 +35,14 @@ MUTANTS = {
     "credits are events for the host": (host, "flits.valid & ~credit)", "flits.valid)"),
     "all tiles are tile 0": (fabric, "Const(config.mesh.address(number),", "Const(0,"),
 }
+CHIP_MUTANTS = {
+    "counters are those of tile 0": (fabric, "mesh.count_tile.eq(request.tile)",
+                                     "mesh.count_tile.eq(0)"),
+    "counters are told twice": (fabric, "told.eq(~self.request.ready)", "told.eq(1)"),
+    "cores see what is asked of links": (
+        fabric, "with m.If(asked):\n            m.d.comb += [tile.request.valid.eq(0) for",
+        "with m.If(asked):\n            m.d.comb += [tile.request.valid.eq(1) for"),
+}
 
 
 def bench(config, verilog, build_dir, **environment):
@@ -39,16 +51,17 @@ def bench(config, verilog, build_dir, **environment):
               environment={"LAMINA_CONFIG": config.to_json(), **environment})
 
 
-@pytest.mark.parametrize("name", ["plane", *(
-    pytest.param(name, marks=pytest.mark.long) for name in CONFIGS if name != "plane")])
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=[pytest.mark.long] * (name not in ("plane", "chips")))
+    for name in CONFIGS])
 def test_fabric(name, verilog, build_dir):
     bench(CONFIGS[name], verilog, build_dir)
 
 
 @pytest.mark.parametrize("name", [
-    pytest.param(name, marks=pytest.mark.long) for name in MUTANTS])
+    pytest.param(name, marks=pytest.mark.long) for name in (*MUTANTS, *CHIP_MUTANTS)])
 def test_mutants_die(name, verilog, build_dir, mutant, killed, monkeypatch):
-    module, old, new = MUTANTS[name]
+    module, old, new = (MUTANTS | CHIP_MUTANTS)[name]
     changed = mutant(module, old, new)
     if module is fabric:
         monkeypatch.setattr(fabric, "Fabric", changed.Fabric)
@@ -56,4 +69,4 @@ def test_mutants_die(name, verilog, build_dir, mutant, killed, monkeypatch):
         block = {tile: "Tile", host: "HostNode"}[module]
         monkeypatch.setattr(fabric, block, getattr(changed, block))
     with killed:
-        bench(CONFIGS["plane"], verilog, build_dir)
+        bench(CONFIGS["line of chips" if name in CHIP_MUTANTS else "plane"], verilog, build_dir)

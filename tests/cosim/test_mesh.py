@@ -15,6 +15,9 @@ RUNS = {
     "plane": (MeshConfig(size=(4, 3), payload_bits=24), 5_000),
     "solid": (SOLID, 10_000),
     "million": (SOLID, 1_000_000),
+    "chips": (MeshConfig(size=(4, 2), chips=(2, 2), payload_bits=20), 3_000),
+    "chips by table": (MeshConfig(size=(3, 2), chips=(3, 1), routing="table", link_bits=16),
+                       3_000),
 }
 MUTANTS = {
     "wrong end of the link": ("routers[other].inputs[port.opposite]",
@@ -28,6 +31,12 @@ DEAF = {
     "one end does not count": ("dead[tile][port] | dead[other][port.opposite]", "dead[tile][port]"),
     "the links of all tiles": ("self.dead_write & (self.table_tile == tile)", "self.dead_write"),
 }
+CHIP_MUTANTS = {
+    "wires cross": ("far = ends[config.neighbour(tile, port), port.opposite]", "far = end"),
+    "chips are joined by other links": ("end.o, routers[tile].inputs[port]",
+                                        "end.o, routers[tile].inputs[port.opposite]"),
+    "an end is elsewhere": ("ChipLink(config, tile, port) for", "ChipLink(config, 0, port) for"),
+}
 
 
 DEAD = ((0, 1), (4, 5), (3, 6))
@@ -40,7 +49,7 @@ def bench(module, config, flits, verilog, build_dir, dead=()):
 
 
 @pytest.mark.parametrize("name", ["line", *(
-    pytest.param(name, marks=pytest.mark.long) for name in ("plane", "solid", "million"))])
+    pytest.param(name, marks=pytest.mark.long) for name in RUNS if name != "line")])
 def test_mesh(name, verilog, build_dir):
     bench(mesh, *RUNS[name], verilog, build_dir)
 
@@ -64,3 +73,10 @@ def test_mutants_with_dead_links_die(name, verilog, build_dir, mutant, killed):
     with killed:
         bench(mutant(mesh, *DEAF[name]), MeshConfig(size=(3, 3), routing="table"), 2_000, verilog,
               build_dir, DEAD)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", CHIP_MUTANTS)
+def test_mutants_of_chips_die(name, verilog, build_dir, mutant, killed):
+    with killed:
+        bench(mutant(mesh, *CHIP_MUTANTS[name]), RUNS["chips"][0], 500, verilog, build_dir)
