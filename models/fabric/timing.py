@@ -19,7 +19,7 @@ from lamina.models.cost.graph import jobs_of, relays_of
 from lamina.models.cost.scheduler import Scheduler
 from lamina.models.cost.sequencer import Emitter
 from lamina.models.fabric.config import FabricConfig, MeshConfig, Port
-from lamina.models.fabric.mapping import HOST, FabricProgram, Tile
+from lamina.models.fabric.mapping import HOST, FabricProgram, Part, Tile
 from lamina.models.fabric.outbox import Range
 from lamina.models.fabric.routes import order_routes
 from lamina.models.fabric.tables import Node, nodes_of
@@ -116,8 +116,7 @@ class _Tile:
     def __init__(self, tile: Tile, config: FabricConfig, node: Node, spikes: np.ndarray,
                  layer_spikes: Sequence[np.ndarray]):
         program = tile.program
-        fired = [layer_spikes[part.layer][:, part.first:part.first + part.neurons]
-                 for part in tile.parts]
+        fired = [_leaving(part, layer_spikes) for part in tile.parts]
         self.outbox = _Outbox(node)
         self.scheduler = Scheduler(config.core)
         self.scheduler.emitter = self.emitter = _SlowEmitter(self.outbox)
@@ -128,7 +127,8 @@ class _Tile:
         self._rows = [_row_events(layer.units, layer.row, layer.rows, found, config.core.lanes)
                       for layer, found in zip(placed, fired, strict=True)]
         self.begins: list[int] = []
-        self.freed = -1
+        self._waits_for_end = config.core.has("partial")
+        self.erased = self.freed = -1
 
     def run(self, t: int, tick: int, leave: Callable[[int, Range], int]) -> None:
         """Run timestep `t`, closed in cycle `tick`; flits go to `leave`."""
@@ -137,7 +137,15 @@ class _Tile:
         self.emitter.begin(iter(rows), leave)
         self.begins.append(tick)
         self.scheduler.run(t, tick, self.layers, self.relays)
-        self.freed = self.scheduler.erased
+        self.erased = self.freed = self.scheduler.erased
+        if self._waits_for_end:
+            self.freed = max(self.erased, self.scheduler.stored) + 1
+
+
+def _leaving(part: Part, layer_spikes: Sequence[np.ndarray]) -> np.ndarray:
+    """Neurons with an event, (T, neurons): those that spike, or all where sums leave."""
+    spikes = layer_spikes[part.layer][:, part.first:part.first + part.neurons]
+    return np.ones_like(spikes) if part.is_partial else spikes
 
 
 def _row_events(units: np.ndarray, row: int, rows: int, spikes: np.ndarray, lanes: int
@@ -223,7 +231,7 @@ class _Fabric:
                 self._offered = 1 + self._host.send(
                     self._offered, event, functools.partial(self._leave, HOST, t))
             for number, tile in self.tiles.items():
-                tick = max(self._closed.pop((number, t)), tile.freed) + 1
+                tick = max(self._closed.pop((number, t)), tile.erased) + 1
                 tile.run(t, tick, functools.partial(self._leave, number, t))
                 self._pay(number, tile.freed)
 
