@@ -12,6 +12,7 @@ from lamina.rtl.access import HostAccess
 from lamina.rtl.counters import Counters
 from lamina.rtl.emitter import Emitter
 from lamina.rtl.lanes import Lanes, StateMemory
+from lamina.rtl.partial_memory import PartialMemory
 from lamina.rtl.scanner import Scanner
 from lamina.rtl.scheduler import Scheduler, job_switches
 from lamina.rtl.sequencer import Sequencer
@@ -44,7 +45,11 @@ class Core(wiring.Component):
     refused : Out(1)
         A tier that lost its contents is switched on; events are not taken.
     freed_stb : Out(1)
-        The closed bitmap was scanned and erased; with the feature ``ahead`` only.
+        The closed bitmap was scanned and erased; with the feature ``ahead`` only. With ``partial``
+        its timestep is over besides: nothing is read any more of what came with it.
+    partial_stb, partial_neuron, partial_next, partial_value : In
+        The sum of another tile for a neuron, of the timestep that is open or of the next one; with
+        the feature ``partial`` only.
     """
 
     def __init__(self, config: HardwareConfig):
@@ -60,6 +65,9 @@ class Core(wiring.Component):
             "tick_ready": Out(1),
             "refused": Out(1),
             **({"freed_stb": Out(1)} if config.has("ahead") else {}),
+            **({"partial_stb": In(1), "partial_neuron": In((config.neurons - 1).bit_length()),
+                "partial_next": In(1), "partial_value": In(config.acc_bits)}
+               if config.has("partial") else {}),
         })
 
     def elaborate(self, platform):
@@ -112,7 +120,6 @@ class Core(wiring.Component):
             *([scanner.kappa.eq(scheduler.kappa),
                lanes.follow.eq(Mux(sequencer.tag, scanner.follow1, scanner.follow0))]
               if config.has("follow") else []),
-            *([self.freed_stb.eq(scheduler.done_stb)] if config.has("ahead") else []),
             *([lanes.adder.eq(sequencer.adder)] if len(config.adders) > 1 else []),
             scheduler.descriptor_address.eq(access.descriptor_address),
             scheduler.descriptor_write.eq(access.descriptor_write),
@@ -120,6 +127,10 @@ class Core(wiring.Component):
             access.descriptor_o.eq(scheduler.descriptor_o),
         ]
         self._connect_output(m, sequencer, scheduler, emitter, lanes)
+        if config.has("ahead"):
+            self._connect_freed(m, sequencer, scheduler)
+        if config.has("partial"):
+            self._connect_partial(m, buffer, sequencer, scheduler, emitter, lanes)
         self._connect_counters(m, counters, access, buffer, scanner, scheduler, sequencer, weights,
                                lanes)
         return m
@@ -249,6 +260,32 @@ class Core(wiring.Component):
             emitter.clear.eq(cleared),
             sequencer.free.eq(emitter.free),
         ]
+
+    def _connect_freed(self, m, sequencer, scheduler):
+        """Sums are read till the end of a timestep; a scan of the next one may be over before."""
+        if not self._config.has("partial"):
+            m.d.comb += self.freed_stb.eq(scheduler.done_stb)
+            return
+        scanned, ended = Signal(2), Signal(2)
+        ends = (sequencer.push & sequencer.tick) | scheduler.cleared_stb
+        m.d.comb += self.freed_stb.eq(scanned.any() & ended.any())
+        m.d.sync += [scanned.eq(scanned + scheduler.done_stb - self.freed_stb),
+                     ended.eq(ended + ends - self.freed_stb)]
+
+    def _connect_partial(self, m, buffer, sequencer, scheduler, emitter, lanes):
+        """Sums of other tiles to the lanes, those of this one to the emitter."""
+        m.submodules.partial = partial = PartialMemory(self._config)
+        m.d.comb += [
+            partial.write.eq(self.partial_stb), partial.neuron.eq(self.partial_neuron),
+            partial.value.eq(self.partial_value),
+            partial.side.eq(buffer.open_id ^ self.partial_next),
+            partial.address.eq(sequencer.mask_row), partial.read_side.eq(sequencer.side),
+            lanes.partial.eq(partial.word),
+            scheduler.side.eq(~buffer.open_id),
+            emitter.values.eq(lanes.totals.as_value()),
+        ]
+        with m.If(sequencer.store & sequencer.sends):
+            m.d.comb += emitter.mask.eq(sequencer.finishing)
 
     def _connect_counters(self, m, counters, access, buffer, scanner, scheduler, sequencer, weights,
                           lanes):

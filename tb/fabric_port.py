@@ -23,12 +23,15 @@ __all__ = ["FabricPort", "expected_events"]
 
 def expected_events(fabric: FabricProgram, trace: FabricTrace, lanes: int, sample: int
                     ) -> dict[int, list[tuple[int, int]]]:
-    """(kind, neuron) of all that each tile tells the host of a sample, CLEAR and all."""
+    """(kind, neuron) of all that each tile with membranes tells the host of a sample."""
     found = {}
-    for number, tile in fabric.tiles.items():
+    for number in fabric.reporting:
+        tile = fabric.tiles[number]
         placed, events = place(tile.program, lanes).layers, []
         for t in range(fabric.program.timesteps):
             for part, layer in zip(tile.parts, placed, strict=True):
+                if part.is_partial:
+                    continue
                 cut = slice(part.first, part.first + part.neurons)
                 units = layer.units[np.flatnonzero(trace.spikes[part.layer][sample, t, cut])]
                 events += [(int(EventKind.SPIKE), unit) for unit in np.sort(units).tolist()]
@@ -116,7 +119,7 @@ class FabricPort(StreamPort):
             From the first event to the last TICK that the host hears; of CLEAR.
         """
         self.output.taken.clear()
-        tiles, steps = list(fabric.tiles), len(sample)
+        tiles, steps = fabric.reporting, len(sample)
         start = get_sim_time("ns")
         for step in sample:
             self.send(np.flatnonzero(step).tolist())
@@ -125,11 +128,14 @@ class FabricPort(StreamPort):
         layers = fabric.program.layers
         spikes = [np.zeros((steps, layer.neurons), dtype=np.uint8) for layer in layers]
         membranes = [np.zeros(layer.neurons, dtype=np.int64) for layer in layers]
-        for number, tile in fabric.tiles.items():
+        for number in tiles:
+            tile = fabric.tiles[number]
             fired = _frames(told[number], steps, self.config.core.neurons)
             found = await self.membranes(tile.program, tile=number)
             placed = place(tile.program, self.config.core.lanes).layers
             for part, layer, levels in zip(tile.parts, placed, found, strict=True):
+                if part.is_partial:
+                    continue
                 cut = slice(part.first, part.first + part.neurons)
                 spikes[part.layer][:, cut] = fired[:, layer.units]
                 membranes[part.layer][cut] = levels

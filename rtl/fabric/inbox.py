@@ -22,7 +22,8 @@ class Inbox(wiring.Component):
     the open slot already. A slot closes, in a cycle that takes no flit, once every used channel has
     closed it and the core has no closed bitmap. Delayed channels alone close nothing, so that
     channels may be written in any order. What the core frees is answered by one CREDIT to each
-    channel's source. Golden: :class:`lamina.models.fabric.inbox.Inbox`.
+    channel's source. SPIKEs of a channel of values go past the bitmaps, in the cycle in which they
+    are taken. Golden: :class:`lamina.models.fabric.inbox.Inbox`.
 
     Parameters
     ----------
@@ -39,6 +40,9 @@ class Inbox(wiring.Component):
     freed_stb : In(1)
         The core has done with a slot.
     credits : Out(stream of flit_layout)
+    value_stb : Out(1)
+        A SPIKE is a partial sum: ``i`` holds its neuron and value, and of ``events`` only ``next``
+        is of it. With the feature ``partial`` only.
     credit_stb, credit_target : Out(1), Out(channel bits)
         A CREDIT arrived, for that target of the tile's own.
     write : In(1)
@@ -55,6 +59,7 @@ class Inbox(wiring.Component):
             "able": In(1), "freed_stb": In(1), "credits": Out(flits),
             "credit_stb": Out(1), "credit_target": Out(config.payload_fields["channel"]),
             "write": In(1), "address": In(20), "data": In(16),
+            **({"value_stb": Out(1)} if config.value_bits else {}),
         })
 
     def elaborate(self, platform):
@@ -68,7 +73,7 @@ class Inbox(wiring.Component):
         mine = Signal(count)
         m.d.comb += [
             mine.eq(1 << flit.channel),
-            spike.eq(flit.kind == FlitKind.SPIKE),
+            spike.eq(self._spike(m, mine)),
             closing.eq(self.able & (used & ~delayed).any()
                        & (Cat(level.any() for level in ahead) | ~used).all()),
             self.i.ready.eq(~closing & (~spike | self.events.ready)),
@@ -89,6 +94,20 @@ class Inbox(wiring.Component):
         self._set_up(m, ahead, used, delayed, hosted)
         self._answer(m, used, hosted)
         return m
+
+    def _spike(self, m, mine):
+        """Whether the flit is a SPIKE for the bitmaps, not one of a channel of values."""
+        spike = self.i.payload.kind == FlitKind.SPIKE
+        if not self._config.value_bits:
+            return spike
+        summed = Signal(self._config.channels)
+        flags = self.write & (self.address[:2] == ChannelField.FLAGS)
+        for index in range(self._config.channels):
+            with m.If(flags & (self.address[2:] == index)):
+                m.d.sync += summed[index].eq(self.data[3])
+        value = (summed & mine).any()
+        m.d.comb += self.value_stb.eq(self.i.valid & self.i.ready & spike & value)
+        return spike & ~value
 
     @staticmethod
     def _count(m, ahead, mine, closes, closing):

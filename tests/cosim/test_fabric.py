@@ -4,6 +4,7 @@ import pytest
 
 from lamina.models.config import HardwareConfig
 from lamina.models.fabric.config import FabricConfig
+from lamina.rtl import core
 from lamina.rtl.fabric import fabric, host, tile
 from lamina.tb.runner import run_bench
 
@@ -12,12 +13,20 @@ CHAIN = HardwareConfig(lanes=4, tiers=(4, 4), weight_words=1024, axons=64, group
 GRAPH = HardwareConfig(
     lanes=4, tiers=(4, 4), weight_words=2048, axons=128, groups=32, layers=32, mask_rows=128,
     state_bits=12, acc_bits=20, features=("currents", "refractory", "sources"))
+CUT_CHAIN = HardwareConfig(lanes=4, tiers=(4, 4), weight_words=1024, axons=32, groups=8, layers=4,
+                           state_bits=12, acc_bits=18, features=("partial",))
+CUT_GRAPH = HardwareConfig(
+    lanes=4, tiers=(4, 4), weight_words=2048, axons=32, groups=32, layers=32, mask_rows=128,
+    state_bits=12, acc_bits=20, features=("partial", "refractory", "rederived", "sources"))
 ROOM = {"inputs": 128, "channels": 8, "targets": 8, "ranges": 32, "host_ranges": 64}
 CONFIGS = {
     "one": FabricConfig(core=CHAIN, size=(1,), **ROOM),
     "line": FabricConfig(core=CHAIN, size=(4,), fifo_depth=2, **ROOM),
     "plane": FabricConfig(core=GRAPH, size=(2, 2), **ROOM),
     "table": FabricConfig(core=CHAIN, size=(2, 2), routing="table", **ROOM),
+    "cut line": FabricConfig(core=CUT_CHAIN, size=(5,), fifo_depth=2, **ROOM),
+    "cut plane": FabricConfig(core=CUT_CHAIN, size=(2, 2), **ROOM),
+    "cut graphs": FabricConfig(core=CUT_GRAPH, size=(3, 2), **ROOM),
     "solid": FabricConfig(core=GRAPH, size=(2, 2, 2), **ROOM),
 }
 MUTANTS = {
@@ -30,6 +39,19 @@ MUTANTS = {
     "the host's flits go round the mesh": (host, "self._config.mesh.address(0)", "-1"),
     "credits are events for the host": (host, "flits.valid & ~credit)", "flits.valid)"),
     "all tiles are tile 0": (fabric, "Const(config.mesh.address(number),", "Const(0,"),
+}
+CUT_MUTANTS = {
+    "sums may be written while they are read": ("scanned.any() & ended.any()", "scanned.any()"),
+    "one side for all sums": ("scheduler.side.eq(~buffer.open_id)", "scheduler.side.eq(0)"),
+    "sums of the bitmap that was closed last": ("partial.read_side.eq(sequencer.side)",
+                                                "partial.read_side.eq(~buffer.open_id)"),
+    "all sums are of the open slot": ("partial.side.eq(buffer.open_id ^ self.partial_next)",
+                                      "partial.side.eq(buffer.open_id)"),
+    "idle lanes send": ("emitter.mask.eq(sequencer.finishing)", "emitter.mask.eq(-1)"),
+    "sums of a row too far": ("partial.address.eq(sequencer.mask_row)",
+                              "partial.address.eq(sequencer.mask_row + 1)"),
+    "every layer sends": ("with m.If(sequencer.store & sequencer.sends):",
+                          "with m.If(sequencer.store):"),
 }
 
 
@@ -57,3 +79,11 @@ def test_mutants_die(name, verilog, build_dir, mutant, killed, monkeypatch):
         monkeypatch.setattr(fabric, block, getattr(changed, block))
     with killed:
         bench(CONFIGS["plane"], verilog, build_dir)
+
+
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=pytest.mark.long) for name in CUT_MUTANTS])
+def test_mutants_of_the_sums_die(name, verilog, build_dir, mutant, killed, monkeypatch):
+    monkeypatch.setattr(tile, "Core", mutant(core, *CUT_MUTANTS[name]).Core)
+    with killed:
+        bench(CONFIGS["cut plane"], verilog, build_dir)
