@@ -45,8 +45,10 @@ class Core(wiring.Component):
     refused : Out(1)
         A tier that lost its contents is switched on; events are not taken.
     freed_stb : Out(1)
-        The closed bitmap was scanned and erased; with the feature ``ahead`` only. With ``partial``
-        its timestep is over besides: nothing is read any more of what came with it.
+        The closed bitmap was scanned and erased; with the feature ``ahead`` only.
+    ended_stb : Out(1)
+        A timestep or clearing is over: the sums that came for it are not read again; with the
+        feature ``partial`` only.
     partial_stb, partial_neuron, partial_next, partial_value : In
         The sum of another tile for a neuron, of the timestep that is open or of the next one; with
         the feature ``partial`` only.
@@ -65,7 +67,8 @@ class Core(wiring.Component):
             "tick_ready": Out(1),
             "refused": Out(1),
             **({"freed_stb": Out(1)} if config.has("ahead") else {}),
-            **({"partial_stb": In(1), "partial_neuron": In((config.neurons - 1).bit_length()),
+            **({"ended_stb": Out(1), "partial_stb": In(1),
+                "partial_neuron": In((config.neurons - 1).bit_length()),
                 "partial_next": In(1), "partial_value": In(config.acc_bits)}
                if config.has("partial") else {}),
         })
@@ -120,6 +123,7 @@ class Core(wiring.Component):
             *([scanner.kappa.eq(scheduler.kappa),
                lanes.follow.eq(Mux(sequencer.tag, scanner.follow1, scanner.follow0))]
               if config.has("follow") else []),
+            *([self.freed_stb.eq(scheduler.done_stb)] if config.has("ahead") else []),
             *([lanes.adder.eq(sequencer.adder)] if len(config.adders) > 1 else []),
             scheduler.descriptor_address.eq(access.descriptor_address),
             scheduler.descriptor_write.eq(access.descriptor_write),
@@ -127,8 +131,6 @@ class Core(wiring.Component):
             access.descriptor_o.eq(scheduler.descriptor_o),
         ]
         self._connect_output(m, sequencer, scheduler, emitter, lanes)
-        if config.has("ahead"):
-            self._connect_freed(m, sequencer, scheduler)
         if config.has("partial"):
             self._connect_partial(m, buffer, sequencer, scheduler, emitter, lanes)
         self._connect_counters(m, counters, access, buffer, scanner, scheduler, sequencer, weights,
@@ -261,17 +263,6 @@ class Core(wiring.Component):
             sequencer.free.eq(emitter.free),
         ]
 
-    def _connect_freed(self, m, sequencer, scheduler):
-        """Sums are read till the end of a timestep; a scan of the next one may be over before."""
-        if not self._config.has("partial"):
-            m.d.comb += self.freed_stb.eq(scheduler.done_stb)
-            return
-        scanned, ended = Signal(2), Signal(2)
-        ends = (sequencer.push & sequencer.tick) | scheduler.cleared_stb
-        m.d.comb += self.freed_stb.eq(scanned.any() & ended.any())
-        m.d.sync += [scanned.eq(scanned + scheduler.done_stb - self.freed_stb),
-                     ended.eq(ended + ends - self.freed_stb)]
-
     def _connect_partial(self, m, buffer, sequencer, scheduler, emitter, lanes):
         """Sums of other tiles to the lanes, those of this one to the emitter."""
         m.submodules.partial = partial = PartialMemory(self._config)
@@ -282,6 +273,7 @@ class Core(wiring.Component):
             partial.address.eq(sequencer.mask_row), partial.read_side.eq(sequencer.side),
             lanes.partial.eq(partial.word),
             scheduler.side.eq(~buffer.open_id),
+            self.ended_stb.eq((sequencer.push & sequencer.tick) | scheduler.cleared_stb),
             emitter.values.eq(lanes.totals.as_value()),
         ]
         with m.If(sequencer.store & sequencer.sends):

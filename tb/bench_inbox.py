@@ -73,13 +73,14 @@ class Bench:
     def __init__(self, dut, rng: np.random.Generator, channels: list[InboxChannel]):
         self.rng, self.channels = rng, channels
         self.ports = Ports(dut, "i__valid", "i__payload", "events__ready", "able", "freed_stb",
-                           "credits__ready", "write", "address", "data")
+                           "credits__ready", "write", "address", "data",
+                           *(["ended_stb"] if VALUES else []))
         self.golden, self.sources = Inbox(channels, values=VALUES), Sources(rng, channels)
         self.offer: dict[str, int] | None = None
         self.closed = False
         self.owed: collections.Counter[int] = collections.Counter()
         self.slots: list[set[tuple[int, bool]]] = [set(), set()]
-        self.slot = self.values = 0
+        self.slot = self.values = self.running = 0
 
     async def start(self) -> None:
         """Reset and load the channels in any order, closing nothing; those beyond them are off."""
@@ -104,18 +105,23 @@ class Bench:
         freed = self.closed and rng.random() < 0.2
         able = not self.closed and not hold
         pays = rng.random() >= stall
+        ended = VALUES and self.running > 0 and rng.random() < 0.2
         await self.ports.cycle(
             i__valid=int(self.offer is not None), i__payload=pack(self.offer or {}, FIELDS),
             events__ready=int(not hold), able=int(able), freed_stb=int(freed),
-            credits__ready=int(pays))
+            credits__ready=int(pays), **({"ended_stb": int(ended)} if VALUES else {}))
         closing = able and golden.complete
         self._check_event(hold, closing)
         self._check_credit(pays)
         if freed:
             self.closed = False
             self.owed.update(pack(credit, FIELDS) for credit in golden.credits())
+        if ended:
+            self.running -= 1
+            self.owed.update(pack(credit, FIELDS) for credit in golden.credits(partial=True))
         if closing:
             self.closed = True
+            self.running += 1
 
     def _check_event(self, hold: bool, closing: bool) -> None:
         read, offer, golden = self.ports.read, self.offer, self.golden
@@ -193,7 +199,8 @@ async def random_channels_agree(dut, count, stall):
                 for number in range(count)]
     bench = Bench(dut, rng, channels)
     await bench.start()
-    while bench.slot < SLOTS or sum(bench.owed.values()) or bench.closed:
+    while bench.slot < SLOTS or sum(bench.owed.values()) or bench.closed or (
+            VALUES and bench.running):
         await bench.cycle(stall)
     assert bench.sources.left <= 6 * sum(channel.delayed for channel in channels)
     assert (bench.values > 0) == any(channel.partial for channel in channels)

@@ -90,11 +90,17 @@ class Inbox:
         self._slot += 1
         return kind
 
-    def credits(self) -> list[dict[str, int]]:
+    def credits(self, *, partial: bool = False) -> list[dict[str, int]]:
         """Flits that answer a slot that the core has done with: one to the source of each channel.
 
         Members as in :attr:`FabricConfig.flit_fields`.
+
+        Parameters
+        ----------
+        partial : bool
+            To the sources of partial sums, which the core reads till the end of its timestep; else
+            to those of spikes, whose bitmap may be erased before.
         """
         return [{"address": channel.source, "kind": int(FlitKind.CREDIT),
                  "channel": channel.credit, "number": 0, "host": int(channel.host), **self._rest}
-                for channel in self._channels]
+                for channel in self._channels if channel.partial is partial]

@@ -79,7 +79,8 @@ class Tile(wiring.Component):
         ]
         if config.value_bits:
             flit = inbox.i.payload
-            m.d.comb += [core.partial_stb.eq(inbox.value_stb),
+            m.d.comb += [inbox.ended_stb.eq(core.ended_stb),
+                         core.partial_stb.eq(inbox.value_stb),
                          core.partial_neuron.eq(flit.number), core.partial_value.eq(flit.value),
                          core.partial_next.eq(inbox.events.payload.next)]
         self._serve(m, core, inbox, outbox)

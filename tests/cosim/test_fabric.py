@@ -41,7 +41,11 @@ MUTANTS = {
     "all tiles are tile 0": (fabric, "Const(config.mesh.address(number),", "Const(0,"),
 }
 CUT_MUTANTS = {
-    "sums may be written while they are read": ("scanned.any() & ended.any()", "scanned.any()"),
+    "sums may be written while they are read": (
+        "(sequencer.push & sequencer.tick) | scheduler.cleared_stb),", "scheduler.done_stb),"),
+    "a clearing is not answered": (
+        "(sequencer.push & sequencer.tick) | scheduler.cleared_stb),",
+        "sequencer.push & sequencer.tick),"),
     "one side for all sums": ("scheduler.side.eq(~buffer.open_id)", "scheduler.side.eq(0)"),
     "sums of the bitmap that was closed last": ("partial.read_side.eq(sequencer.side)",
                                                 "partial.read_side.eq(~buffer.open_id)"),

@@ -15,6 +15,10 @@ VALUE_MUTANTS = {
     "spikes are values too": ("self.i.ready & spike & value)", "self.i.ready & spike)"),
     "values wait for nothing": ("self.i.valid & self.i.ready & spike & value",
                                 "self.i.valid & spike & value"),
+    "values are answered with the bitmap": ("Mux(values, self.ended_stb, self.freed_stb)",
+                                            "self.freed_stb"),
+    "spikes are answered with the values": ("Mux(values, self.ended_stb, self.freed_stb)",
+                                            "self.ended_stb"),
     "all channels bring values": ("summed[index].eq(self.data[3])", "summed[index].eq(1)"),
 }
 MUTANTS = {
@@ -27,8 +31,8 @@ MUTANTS = {
     "no initial token": ("level.eq(self.data[1])", "level.eq(0)"),
     "marks stay": ("clears.eq(clears[1])", "clears.eq(clears)"),
     "flits are lost while a slot closes": ("~closing & (~spike", "(~spike"),
-    "one CREDIT is owed at most": ("level.eq(level + (self.freed_stb & used[index])",
-                                   "level.eq((level | (self.freed_stb & used[index]))"),
+    "one CREDIT is owed at most": ("level.eq(level + (done[index] & used[index])",
+                                   "level.eq((level | (done[index] & used[index]))"),
     "credits go to the tile": ("(chosen & hosted).any()", "0"),
 }
 QUICK = "all spikes are of the open slot"
