@@ -76,13 +76,19 @@ def _draw_tiles(axes: Axes, config: MeshConfig, mesh: dict, plane: int) -> None:
         each = found.get(tile)
         share = each["busy"] / busiest if each else 0.0
         axes.add_patch(_square(x, y, _BUSY(share) if each else "white"))
-        lines = [f"{name} {first}..{first + count - 1}" for name, first, count in each["parts"]] \
-            if each else ["idle"]
+        lines = list(map(_described, each["parts"])) if each else ["idle"]
         if len(lines) > _MOST_LINES:
             lines = [*lines[:_MOST_LINES - 1], f"and {len(lines) - _MOST_LINES + 1} more"]
         busy = f"{100 * each['busy']:.0f} %" if each else ""
         axes.text(x, y, "\n".join([f"{tile}  {busy}".strip(), *lines]), ha="center", va="center",
                   fontsize=6, color="white" if share > 0.6 else INK)
+
+
+def _described(part: list) -> str:
+    """Name and neurons of a part, and the axons of one that is cut by them."""
+    name, first, count, *axons = part
+    cut = f", axons {axons[0]}..{axons[1]}" if axons else ""
+    return f"{name} {first}..{first + count - 1}{cut}"
 
 
 def _square(x: int, y: int, color: object) -> Rectangle:
