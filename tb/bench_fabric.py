@@ -12,6 +12,7 @@ import os
 
 import cocotb
 import numpy as np
+from cocotb.triggers import FallingEdge
 
 from lamina.models.config import EventKind
 from lamina.models.fabric.config import FabricConfig
@@ -94,17 +95,23 @@ async def check_membranes(port: FabricPort, fabric: FabricProgram, trace: Fabric
                                           f"tile {number}, layer {part.layer}")
 
 
-async def agree(port: FabricPort, rng: np.random.Generator, stall: float, *, loops: bool) -> int:
-    """Run one network, samples on end, the last one read back; returns how many spikes it fired."""
+async def agree(port: FabricPort, rng: np.random.Generator, stall: float | None, *, loops: bool
+                ) -> int:
+    """Run one network, samples on end, the last one read back; returns how many spikes it fired.
+
+    `stall` is the probability on all streams; None: somebody else sets it.
+    """
     for _ in range(50):
         fabric, image = draw(rng, loops=loops)
         spikes = random_spikes(rng, fabric.program, SAMPLES)
         trace, tiles = golden(fabric, spikes), fabric.reporting
         if not CUTS or fired(trace) > MOST_SILENT:
             break
-    port.stall(0.0)
+    if stall is not None:
+        port.stall(0.0)
     await port.load(image)
-    port.stall(stall)
+    if stall is not None:
+        port.stall(stall)
     port.output.taken.clear()
     for sample in spikes[:-1]:
         port.send_sample(sample, rng)
@@ -136,4 +143,27 @@ async def random_networks_agree(dut, stall):
     await port.start()
     counts = [await agree(port, rng, stall, loops=CORE.has("sources") and number % 2 == 0)
               for number in range(PROGRAMS)]
+    assert sum(counts) > 50
+
+
+async def listen_now_and_then(port: FabricPort) -> None:
+    """Take no event for long, then all that wait."""
+    while True:
+        for stall, cycles in ((1.0, 600), (0.0, 150)):
+            port.output.stall = stall
+            for _ in range(cycles):
+                await FallingEdge(port.dut.clk)
+
+
+@cocotb.test(timeout_time=2, timeout_unit="ms", skip=not CUTS)
+async def sums_wait_while_a_tile_is_held_up(dut):
+    """The host does not listen: a tile stops amid its groups, those before it are slots ahead."""
+    rng = np.random.default_rng([cocotb.RANDOM_SEED, 99])
+    port = FabricPort(dut, CONFIG, seed=cocotb.RANDOM_SEED)
+    await port.start()
+    counts = []
+    for _ in range(PROGRAMS):
+        task = cocotb.start_soon(listen_now_and_then(port))
+        counts.append(await agree(port, rng, None, loops=False))
+        task.cancel()
     assert sum(counts) > 50

@@ -24,6 +24,7 @@ CONFIGS = {
     "line": FabricConfig(core=CHAIN, size=(4,), fifo_depth=2, **ROOM),
     "plane": FabricConfig(core=GRAPH, size=(2, 2), **ROOM),
     "table": FabricConfig(core=CHAIN, size=(2, 2), routing="table", **ROOM),
+    "cut pair": FabricConfig(core=CUT_CHAIN, size=(2,), **ROOM),
     "cut line": FabricConfig(core=CUT_CHAIN, size=(5,), fifo_depth=2, **ROOM),
     "cut plane": FabricConfig(core=CUT_CHAIN, size=(2, 2), **ROOM),
     "cut graphs": FabricConfig(core=CUT_GRAPH, size=(3, 2), **ROOM),
@@ -90,4 +91,4 @@ def test_mutants_die(name, verilog, build_dir, mutant, killed, monkeypatch):
 def test_mutants_of_the_sums_die(name, verilog, build_dir, mutant, killed, monkeypatch):
     monkeypatch.setattr(tile, "Core", mutant(core, *CUT_MUTANTS[name]).Core)
     with killed:
-        bench(CONFIGS["cut plane"], verilog, build_dir)
+        bench(CONFIGS["cut pair"], verilog, build_dir)
