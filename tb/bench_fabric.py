@@ -12,9 +12,8 @@ import os
 
 import cocotb
 import numpy as np
-from cocotb.triggers import FallingEdge
 
-from lamina.models.config import EventKind
+from lamina.models.config import EventKind, ResetRule
 from lamina.models.fabric.config import FabricConfig
 from lamina.models.fabric.division import divide
 from lamina.models.fabric.mapping import Channel, FabricProgram, Part, assemble
@@ -22,6 +21,8 @@ from lamina.models.fabric.routes import order_routes
 from lamina.models.fabric.run import FabricTrace, run_fabric
 from lamina.models.fabric.tables import FabricBlock, fabric_image
 from lamina.models.network import run
+from lamina.models.program import Layer, Program
+from lamina.models.ranges import accumulator_bits
 from lamina.tb.fabric_port import FabricPort, expected_events
 from lamina.tb.graphs import random_graph
 from lamina.tb.programs import random_program, random_spikes
@@ -95,23 +96,23 @@ async def check_membranes(port: FabricPort, fabric: FabricProgram, trace: Fabric
                                           f"tile {number}, layer {part.layer}")
 
 
-async def agree(port: FabricPort, rng: np.random.Generator, stall: float | None, *, loops: bool
-                ) -> int:
-    """Run one network, samples on end, the last one read back; returns how many spikes it fired.
-
-    `stall` is the probability on all streams; None: somebody else sets it.
-    """
+async def agree(port: FabricPort, rng: np.random.Generator, stall: float, *, loops: bool) -> int:
+    """Draw a network and run it; returns how many spikes it fired."""
     for _ in range(50):
         fabric, image = draw(rng, loops=loops)
         spikes = random_spikes(rng, fabric.program, SAMPLES)
-        trace, tiles = golden(fabric, spikes), fabric.reporting
-        if not CUTS or fired(trace) > MOST_SILENT:
+        if not CUTS or fired(golden(fabric, spikes)) > MOST_SILENT:
             break
-    if stall is not None:
-        port.stall(0.0)
+    return await compare(port, rng, stall, fabric, image, spikes)
+
+
+async def compare(port: FabricPort, rng: np.random.Generator, stall: float, fabric: FabricProgram,
+                  image: list[FabricBlock], spikes: np.ndarray) -> int:
+    """Run samples on end, the last one read back; returns how many spikes there were."""
+    trace, tiles = golden(fabric, spikes), fabric.reporting
+    port.stall(0.0)
     await port.load(image)
-    if stall is not None:
-        port.stall(stall)
+    port.stall(stall)
     port.output.taken.clear()
     for sample in spikes[:-1]:
         port.send_sample(sample, rng)
@@ -146,24 +147,30 @@ async def random_networks_agree(dut, stall):
     assert sum(counts) > 50
 
 
-async def listen_now_and_then(port: FabricPort) -> None:
-    """Take no event for long, then all that wait."""
-    while True:
-        for stall, cycles in ((1.0, 600), (0.0, 150)):
-            port.output.stall = stall
-            for _ in range(cycles):
-                await FallingEdge(port.dut.clk)
+def busy_program(rng: np.random.Generator) -> Program:
+    """As many neurons as a core holds, half of the axons on the tile of the membranes."""
+    neurons, half = CORE.neurons, 1 << (min(8, CORE.weight_bits) - 1)
+    zero = np.zeros(neurons, dtype=np.int64)
+    layer = Layer(name="busy", weights=rng.integers(-half, half, (2 * CORE.axons, neurons)),
+                  decay=zero + (1 << CORE.decay_bits - 1), theta=zero + half, r=zero, v_reset=zero,
+                  bias=zero, reset=ResetRule.VALUE)
+    bits = accumulator_bits([layer], tiers=CORE.tiers, gated=0, fill="mid",
+                            decay_bits=CORE.decay_bits, state_bits=CORE.state_bits)
+    return Program(name="busy", layers=(layer,), timesteps=9, weight_bits=min(8, CORE.weight_bits),
+                   acc_bits=bits, decay_bits=CORE.decay_bits, state_bits=CORE.state_bits)
 
 
 @cocotb.test(timeout_time=2, timeout_unit="ms", skip=not CUTS)
-async def sums_wait_while_a_tile_is_held_up(dut):
-    """The host does not listen: a tile stops amid its groups, those before it are slots ahead."""
+async def sums_wait_while_a_tile_is_busy(dut):
+    """All axons spike, then two timesteps none do: the tile before the last is soon slots ahead."""
     rng = np.random.default_rng([cocotb.RANDOM_SEED, 99])
-    port = FabricPort(dut, CONFIG, seed=cocotb.RANDOM_SEED)
+    port, program = FabricPort(dut, CONFIG, seed=cocotb.RANDOM_SEED), busy_program(rng)
     await port.start()
-    counts = []
-    for _ in range(PROGRAMS):
-        task = cocotb.start_soon(listen_now_and_then(port))
-        counts.append(await agree(port, rng, None, loops=False))
-        task.cancel()
-    assert sum(counts) > 50
+    parts = divide(program, 2, CORE.lanes, axons=CORE.axons)
+    assert cuts(parts) == 1
+    fabric = assemble(program, MESH, dict(enumerate(parts)), CORE.lanes)
+    routes = order_routes(MESH) if CONFIG.routing == "table" else None
+    spikes = np.zeros((SAMPLES, program.timesteps, program.axons), dtype=np.uint8)
+    spikes[:, ::3] = 1
+    image = fabric_image(fabric, CONFIG, None, routes)
+    assert await compare(port, rng, 0.0, fabric, image, spikes) > 50
