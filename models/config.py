@@ -37,12 +37,14 @@ __all__ = [
 ]
 
 BANKS = ("inferred", "spram", "behavioural")
-FEATURES = ("ahead", "currents", "follow", "rederived", "refractory", "sources", "subtractive",
-            "windows")
+FEATURES = ("ahead", "currents", "follow", "partial", "rederived", "refractory", "sources",
+            "subtractive", "windows")
 """What a core is generated with when a program or a fabric needs it: spikes of the next timestep
 before this one is closed, integrators and synaptic currents, a bias that follows the number of
-spikes, the rule subtract-rederived, a refractory timestep, several sources with recurrence and
-delays, the subtractive leak, convolution (which takes ``sources`` along)."""
+spikes, sums of layers that are cut by axons (which takes ``currents`` along), the rule
+subtract-rederived, a refractory timestep, several sources with recurrence and delays, the
+subtractive leak, convolution (which takes ``sources`` along)."""
+_TAKEN_ALONG = {"windows": "sources", "partial": "currents"}
 KAPPA_BITS = 4
 """Binary places of the bias per spike."""
 MAX_ADDERS = 16
@@ -109,9 +111,10 @@ class DescriptorField(enum.IntEnum):
 
     An entry is a layer with its first source, a further source of the layer before it, or a relay.
     ``LAST_LANES`` holds the number of the layer's adder in bits 11..8. ``CURRENT`` is read with
-    ``currents``, ``KAPPA`` with ``follow``, both with ``sources``; the fields from ``SOURCE_WORDS``
-    on exist with ``sources``, those from ``POSITIONS`` on with ``windows``; pairs hold rows in the
-    low and columns in the high byte.
+    ``currents``, ``KAPPA`` with ``follow``, both with ``sources``; with ``partial`` bit 15 of
+    ``CURRENT`` says that the layer adds the sums of another tile, bit 14 that its own leave as
+    values. The fields from ``SOURCE_WORDS`` on exist with ``sources``, those from ``POSITIONS`` on
+    with ``windows``; pairs hold rows in the low and columns in the high byte.
     """
 
     AXONS = 0
@@ -296,7 +299,8 @@ class HardwareConfig:
     def _check_features(self):
         for feature in self.features:
             check_one_of("feature", feature, FEATURES)
-        features = set(self.features) | ({"sources"} if "windows" in self.features else set())
+        features = {*self.features, *(_TAKEN_ALONG[feature] for feature in self.features
+                                      if feature in _TAKEN_ALONG)}
         object.__setattr__(self, "features", tuple(sorted(features)))
         object.__setattr__(self, "mask_rows", self.mask_rows or self.groups)
         check_int("mask_rows", self.mask_rows, self.groups, 16384)

@@ -50,6 +50,7 @@ def run(
     trace: bool = False,
     plain: bool = False,
     progress: Progress | None = None,
+    received: dict[int, np.ndarray] | None = None,
 ) -> Trace:
     """Run `program` over every sample, all membranes zero at its start.
 
@@ -72,6 +73,8 @@ def run(
         Insist on the plain executor.
     progress : callable, optional
         Called in this thread with the samples done and N.
+    received : dict of int to int64 array (N, T, neurons), optional
+        Partial sums that other tiles add to x, of every layer that receives some [LSB].
 
     Raises
     ------
@@ -84,7 +87,7 @@ def run(
     spikes = _checked(spikes, program)
     result = _Result(program, spikes, trace)
     if plain or network.may_wrap or not network.is_simple:
-        wraps = network.run_plain(spikes, result, progress, exact=plain)
+        wraps = network.run_plain(spikes, result, progress, exact=plain, received=received or {})
     else:
         wraps = 0
         network.run_fast(spikes, result, progress)
@@ -128,6 +131,7 @@ def _is_plain_lif(layer: Layer) -> bool:
     """Whether the fast executor knows the neuron model, and no adder cares for the order."""
     return (layer.adder == EXACT.name and layer.spiking and layer.current is None
             and not layer.refractory and layer.leak == "decay" and not layer.kappa
+            and not layer.receives
             and layer.reset is not ResetRule.SUBTRACT_REDERIVED)
 
 
@@ -277,9 +281,9 @@ class _FastBlock:
 class _State:
     """Membranes and all spikes so far of a block of samples, timestep by timestep."""
 
-    def __init__(self, program: Program, spikes: np.ndarray):
+    def __init__(self, program: Program, spikes: np.ndarray, received: dict[int, np.ndarray]):
         samples, timesteps, _ = spikes.shape
-        self.inputs = spikes
+        self.inputs, self.received = spikes, received
         self.membranes = [np.zeros((samples, layer.neurons), np.int64) for layer in program.layers]
         self.spikes = [np.zeros((samples, timesteps, layer.neurons), np.uint8)
                        for layer in program.layers]
@@ -328,10 +332,10 @@ class _Network:
         return largest <= _FLOAT32_LIMIT
 
     def run_plain(self, spikes: np.ndarray, result: _Result, progress: Progress | None,
-                  exact: bool) -> int:
+                  exact: bool, received: dict[int, np.ndarray]) -> int:
         """Fill `result` timestep by timestep, block by block; returns the wraps."""
         wraps, drives = 0, self.drives(exact)
-        work = functools.partial(self._plain_block, drives, spikes, result)
+        work = functools.partial(self._plain_block, drives, spikes, result, received)
         with single_threaded():
             ordered = any(isinstance(drive, OrderedDrive) for drive in drives)
             blocks = _blocks(len(spikes), _ORDERED_SAMPLES if ordered else _BLOCK_SAMPLES)
@@ -342,9 +346,10 @@ class _Network:
         return wraps
 
     def _plain_block(self, drives: list[Drive], spikes: np.ndarray, result: _Result,
-                     block: tuple[int, int]) -> int:
+                     received: dict[int, np.ndarray], block: tuple[int, int]) -> int:
         rows = slice(*block)
-        state = _State(self._program, spikes[rows])
+        state = _State(self._program, spikes[rows],
+                       {k: sums[rows] for k, sums in received.items()})
         wraps = 0
         for t in range(spikes.shape[1]):
             for k, (layer, drive) in enumerate(zip(self._layers, drives, strict=True)):
@@ -373,6 +378,8 @@ class _Network:
         """Run layer `k` in timestep `t`; returns its wraps."""
         program, v = self._program, state.membranes[k]
         current = 0 if layer.current is None else state.membranes[layer.current]
+        if layer.receives:
+            current = state.received[k][:, t]
         wraps = 0
         if self.may_wrap:
             wraps = neuron_wraps(layer, v, sums, decay_bits=program.decay_bits,

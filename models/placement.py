@@ -107,6 +107,8 @@ def required_features(program: Program) -> tuple[str, ...]:
             found.add("subtractive")
         if layer.kappa:
             found.add("follow")
+        if layer.receives or layer.sends:
+            found |= {"currents", "partial"}
     if program.layers and any(source.layer == last for layer in program.layers
                               for source in layer.sources):
         found.add("sources")
@@ -286,6 +288,7 @@ class _Placer:
                  | self._gate_mask(layer.gated_tiers) << 8)
         columns = layer.shape[0] if layer.is_convolution else layer.neurons
         current = 0 if layer.current is None else int(self.firsts[layer.current])
+        current |= layer.receives << 15 | layer.sends << 14
         head = {DescriptorField.AXONS: axons, DescriptorField.GROUPS: group_rows,
                 DescriptorField.WEIGHT_BASE: word, DescriptorField.STATE_BASE: row,
                 DescriptorField.FLAGS: flags, DescriptorField.CURRENT: current,

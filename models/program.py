@@ -92,6 +92,10 @@ class Layer:
         of the neuron's spike list in the timestep; takes back the mean error of approximate adders.
     leak : str
         ``decay`` (floor((v * D) / 2**F)) or ``subtract`` (towards 0 by lambda, never past it).
+    receives, sends : bool
+        Of a share of a layer that is cut by axons, in the program of a tile only: the partial sums
+        of another tile are added to x; x leaves as a partial sum, which takes a layer that does
+        not spike. Both with the exact adder.
     """
 
     name: str
@@ -113,6 +117,8 @@ class Layer:
     refractory: int = 0
     leak: str = "decay"
     kappa: int = 0
+    receives: bool = False
+    sends: bool = False
 
     def __post_init__(self):
         object.__setattr__(self, "weights", _integers(f"{self.name}.weights", self.weights, 2))
@@ -166,6 +172,13 @@ class Layer:
                                  or self.v_reset.any() or self.refractory):
             raise ValueError(f"{self.name} must have reset value, and theta, v_reset and "
                              f"refractory 0, when it does not spike")
+        if self.sends and self.spiking:
+            raise ValueError(f"{self.name} must not spike when its sums leave")
+        if self.receives and self.current is not None:
+            raise ValueError(f"{self.name} must have no current when it receives sums")
+        if (self.receives or self.sends) and (self.adder != EXACT.name or self.kappa):
+            raise ValueError(f"{self.name} must have an exact adder and kappa 0 when it is cut by "
+                             f"axons, not {AdderSpec.parse(self.adder).label}, {self.kappa}")
 
     @property
     def axons(self) -> int:

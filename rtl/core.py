@@ -12,6 +12,7 @@ from lamina.rtl.access import HostAccess
 from lamina.rtl.counters import Counters
 from lamina.rtl.emitter import Emitter
 from lamina.rtl.lanes import Lanes, StateMemory
+from lamina.rtl.partial_memory import PartialMemory
 from lamina.rtl.scanner import Scanner
 from lamina.rtl.scheduler import Scheduler, job_switches
 from lamina.rtl.sequencer import Sequencer
@@ -45,6 +46,12 @@ class Core(wiring.Component):
         A tier that lost its contents is switched on; events are not taken.
     freed_stb : Out(1)
         The closed bitmap was scanned and erased; with the feature ``ahead`` only.
+    ended_stb : Out(1)
+        A timestep or clearing is over: the sums that came for it are not read again; with the
+        feature ``partial`` only.
+    partial_stb, partial_neuron, partial_next, partial_value : In
+        The sum of another tile for a neuron, of the timestep that is open or of the next one; with
+        the feature ``partial`` only.
     """
 
     def __init__(self, config: HardwareConfig):
@@ -60,6 +67,10 @@ class Core(wiring.Component):
             "tick_ready": Out(1),
             "refused": Out(1),
             **({"freed_stb": Out(1)} if config.has("ahead") else {}),
+            **({"ended_stb": Out(1), "partial_stb": In(1),
+                "partial_neuron": In((config.neurons - 1).bit_length()),
+                "partial_next": In(1), "partial_value": In(config.acc_bits)}
+               if config.has("partial") else {}),
         })
 
     def elaborate(self, platform):
@@ -121,6 +132,8 @@ class Core(wiring.Component):
             access.descriptor_o.eq(scheduler.descriptor_o),
         ]
         self._connect_output(m, sequencer, scheduler, emitter, lanes)
+        if config.has("partial"):
+            self._connect_partial(m, buffer, sequencer, scheduler, lanes)
         self._connect_counters(m, counters, access, buffer, scanner, scheduler, sequencer, weights,
                                lanes)
         return m
@@ -243,11 +256,16 @@ class Core(wiring.Component):
 
     def _connect_output(self, m, sequencer, scheduler, emitter, lanes):
         """Masks to the emitter, in a wide core through a register."""
-        cleared = scheduler.cleared_stb
+        cleared, mask = scheduler.cleared_stb, Signal(self._config.lanes)
         domain = m.d.sync if self._config.blocks > 1 else m.d.comb
+        m.d.comb += mask.eq(Mux(sequencer.store[0] & sequencer.report, lanes.spikes, 0))
+        if self._config.has("partial"):
+            with m.If(sequencer.store[0] & sequencer.sends):
+                m.d.comb += mask.eq(sequencer.finishing)
+            domain += emitter.values.eq(lanes.totals.as_value())
         domain += [
             emitter.push.eq(sequencer.push | cleared),
-            emitter.mask.eq(Mux(sequencer.store[0] & sequencer.report, lanes.spikes, 0)),
+            emitter.mask.eq(mask),
             emitter.row.eq(sequencer.store_row),
             emitter.tick.eq(sequencer.tick),
             emitter.clear.eq(cleared),
@@ -255,6 +273,19 @@ class Core(wiring.Component):
         m.d.comb += [
             emitter.reserve.eq(sequencer.reserve | cleared),
             sequencer.free.eq(emitter.free),
+        ]
+
+    def _connect_partial(self, m, buffer, sequencer, scheduler, lanes):
+        """Sums of other tiles to the lanes."""
+        m.submodules.partial = partial = PartialMemory(self._config)
+        m.d.comb += [
+            partial.write.eq(self.partial_stb), partial.neuron.eq(self.partial_neuron),
+            partial.value.eq(self.partial_value),
+            partial.side.eq(buffer.open_id ^ self.partial_next),
+            partial.address.eq(sequencer.mask_row), partial.read_side.eq(sequencer.side),
+            lanes.partial.eq(partial.word),
+            scheduler.side.eq(~buffer.open_id),
+            self.ended_stb.eq((sequencer.push & sequencer.tick) | scheduler.cleared_stb),
         ]
 
     def _connect_counters(self, m, counters, access, buffer, scanner, scheduler, sequencer, weights,

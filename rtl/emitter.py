@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -30,6 +30,8 @@ class Emitter(wiring.Component):
     mask : In(lanes)
     row : In(log2(groups))
         Row of the state memory that the mask belongs to.
+    values : In(lanes * acc_bits)
+        What the SPIKEs of the mask carry, by lane; with the feature ``partial`` only.
     tick, clear : In(1)
         A TICK or CLEAR follows the spikes of the mask.
     reserve : In(1)
@@ -55,6 +57,7 @@ class Emitter(wiring.Component):
             "free": Out(1),
             "empty": Out(1),
             "output": Out(stream.Signature(output_layout(config))),
+            **({"values": In(config.lanes * config.acc_bits)} if config.has("partial") else {}),
         })
 
     def elaborate(self, platform):
@@ -64,7 +67,8 @@ class Emitter(wiring.Component):
         m.d.sync += taken.eq(taken + self.reserve - release)
         m.d.comb += [self.free.eq(~taken[1]), self.empty.eq(taken == 0)]
 
-        names = ("mask", "row", "tick", "clear")
+        carries = self._config.has("partial")
+        names = ("mask", "row", "tick", "clear", *(["values"] if carries else []))
         now = {name: Signal.like(getattr(self, name), name=f"now_{name}") for name in names[1:]}
         next_ = {name: Signal.like(getattr(self, name), name=f"next_{name}") for name in names}
         now_valid, next_valid = Signal(), Signal()
@@ -82,6 +86,9 @@ class Emitter(wiring.Component):
             m.d.comb += [payload.neuron.eq(0), payload.kind.eq(EventKind.TICK)]
             with m.If(now["clear"]):
                 m.d.comb += payload.kind.eq(EventKind.CLEAR)
+        if carries:
+            value = now["values"].word_select(mask.index, self._config.acc_bits)
+            m.d.comb += payload.value.eq(Mux(spike, value, 0))
         last = (spike & ~mask.several & ~marker) | ~spike
         accepted = self.output.ready | ~self.output.valid
         m.d.comb += release.eq(now_valid & last & accepted)

@@ -16,7 +16,8 @@ from lamina.rtl.fixed import saturate
 __all__ = ["LaneStep", "Lanes", "StateMemory"]
 
 _DISTRIBUTED_ROWS = 64
-_SWITCHES = {"silent": "currents", "refractory": "refractory", "subtractive": "subtractive"}
+_SWITCHES = {"silent": "currents", "refractory": "refractory", "subtractive": "subtractive",
+             "receives": "partial"}
 
 
 class LaneStep(enum.Flag, shape=10):
@@ -176,9 +177,11 @@ class Lanes(wiring.Component):
     spiked : In(lanes)
         Spikes of the previous timestep, valid in the cycles of THETA and RESET: p under
         ``SUBTRACT_DELAYED``, and what a refractory neuron rests after.
-    silent, refractory, subtractive : In(1)
+    silent, refractory, subtractive, receives : In(1)
         The finishing group does not spike, or rests for a timestep after a spike; the membrane
-        leaks by subtraction. Each exists with its feature only.
+        leaks by subtraction; CURRENT adds ``partial``. Each exists with its feature only.
+    partial : In(array of signed(acc_bits))
+        Sums of other tiles for the finishing group; with its feature only.
     finishing : In(lanes)
         Lanes of the finishing group that hold a neuron.
     spikes : Out(lanes)
@@ -187,10 +190,13 @@ class Lanes(wiring.Component):
         The group is stored in this cycle: after its last step, with the next BIAS at the latest.
     membranes : Out(array of signed(state_bits))
         Saturated; zero without ``store``.
+    totals : Out(array of signed(acc_bits))
+        What is saturated; with the feature ``partial`` only.
     """
 
     def __init__(self, config: HardwareConfig):
         self._config = config
+        sums = data.ArrayLayout(signed(config.acc_bits), config.lanes)
         super().__init__({
             "weights": In(data.ArrayLayout(signed(config.code_bits), config.lanes)),
             "add": In(config.blocks),
@@ -207,6 +213,7 @@ class Lanes(wiring.Component):
             **{name: In(1) for name, feature in _SWITCHES.items() if config.has(feature)},
             **({"follow": In(signed(config.state_bits))} if config.has("follow") else {}),
             **({"adder": In(range(len(config.adders)))} if len(config.adders) > 1 else {}),
+            **({"partial": In(sums), "totals": Out(sums)} if config.has("partial") else {}),
         })
         self._adders = tuple(AdderSpec.parse(name) for name in config.adders)
 
@@ -302,6 +309,10 @@ class Lanes(wiring.Component):
             adding = adding | (correcting & (above != self.spikes[lane]))
             operand = operand ^ back.replicate(config.state_bits)
             subtract = subtract | (correcting & ~above)
+        if config.has("partial"):
+            receiving = control.at(LaneStep.CURRENT) & self.receives
+            operand = Mux(receiving, self.partial[lane], operand.as_signed()).as_unsigned()
+            m.d.comb += self.totals[lane].eq(total)
         m.d.comb += result.eq(
             (Cat(Const(1, 1), base).as_signed() + Cat(subtract, operand).as_signed()) >> 1)
         with m.If(adding | (resetting & hit)):

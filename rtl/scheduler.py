@@ -15,7 +15,8 @@ __all__ = ["Scheduler", "job_layout", "job_switches"]
 
 def job_switches(config: HardwareConfig) -> tuple[str, ...]:
     """Flags of a job that the lanes see, as far as `config` has their features."""
-    switches = {"silent": "currents", "refractory": "refractory", "subtractive": "subtractive"}
+    switches = {"silent": "currents", "refractory": "refractory", "subtractive": "subtractive",
+                "receives": "partial"}
     return tuple(name for name, feature in switches.items() if config.has(feature))
 
 
@@ -23,7 +24,7 @@ def job_layout(config: HardwareConfig) -> data.StructLayout:
     """One layer in one timestep, as the sequencer needs it.
 
     ``tag`` alternates from job to job and names the spike list; ``closing`` marks the last layer.
-    Of a convolution each output position is a job.
+    Of a convolution each output position is a job. ``side`` is where the sums of other tiles lie.
     """
     words = max(config.mask_rows, config.axons // config.lanes)
     current = {"has_current": unsigned(1),
@@ -48,6 +49,7 @@ def job_layout(config: HardwareConfig) -> data.StructLayout:
         **({"adder": unsigned((len(config.adders) - 1).bit_length())}
            if len(config.adders) > 1 else {}),
         **(current if config.has("currents") else {}),
+        **({"sends": unsigned(1), "side": unsigned(1)} if config.has("partial") else {}),
         **(sources if config.has("sources") else {}),
     })
 
@@ -68,6 +70,8 @@ class Scheduler(wiring.Component):
         Layers of the loaded program; nothing is started at 0.
     closed, clear : In(1)
         State of the spike buffer.
+    side : In(1)
+        Where the sums that came with the closed bitmap lie; with the feature ``partial`` only.
     done_stb : Out(1)
         The closed bitmap was scanned and erased.
     scan_start, scan_words, scan_tag, scan_busy
@@ -131,6 +135,7 @@ class Scheduler(wiring.Component):
             "descriptor_o": Out(16),
             **(graph if config.has("sources") else {}), **windows,
             **({"kappa": Out(signed(16))} if config.has("follow") else {}),
+            **({"side": In(1)} if config.has("partial") else {}),
         })
 
     def elaborate(self, platform):
@@ -169,7 +174,7 @@ class Scheduler(wiring.Component):
                 m.d.comb += self.waiting.eq(~self.closed)
                 m.d.sync += [layer.eq(0), field.eq(0)]
                 with m.If(self.closed & ~self.clear & ~self.job_valid & self.layers.any()):
-                    m.d.sync += self.between.eq(0)
+                    m.d.sync += [self.between.eq(0), *self._sided()]
                     m.next = "FETCH"
                 with m.Elif(self.closed & self.clear & ~self.job_valid & self.drained):
                     m.next = "CLEAR"
@@ -204,6 +209,10 @@ class Scheduler(wiring.Component):
                     with m.Else():
                         m.next = "FETCH"
 
+    def _sided(self):
+        """Of the timestep that begins: the next one is closed before the last layer runs."""
+        return [self.job.side.eq(self.side)] if self._config.has("partial") else []
+
     def _fill(self, m, field, word):
         """Store the descriptor word that was addressed one cycle earlier."""
         with m.Switch(field):
@@ -230,10 +239,13 @@ class Scheduler(wiring.Component):
         if len(self._config.adders) > 1:
             wanted[DescriptorField.LAST_LANES].append(job.adder.eq(word[8:12]))
         wanted[DescriptorField.FLAGS] += [job[name].eq(flags[name])
-                                          for name in job_switches(self._config)]
+                                          for name in job_switches(self._config)
+                                          if name != "receives"]
         if self._config.has("currents"):
             wanted[DescriptorField.FLAGS].append(job.has_current.eq(flags.has_current))
             wanted[DescriptorField.CURRENT] = [job.current_row.eq(word)]
+        if self._config.has("partial"):
+            wanted[DescriptorField.CURRENT] += [job.receives.eq(word[15]), job.sends.eq(word[14])]
         if self._config.has("follow"):
             wanted[DescriptorField.KAPPA] = [self.kappa.eq(word)]
         return wanted
@@ -252,7 +264,7 @@ class Scheduler(wiring.Component):
                 m.d.comb += self.waiting.eq(~self.closed)
                 m.d.sync += [entry.eq(0), field.eq(0), state.further.eq(0)]
                 with m.If(self.closed & ~self.clear & ~self.job_valid & self.layers.any()):
-                    m.d.sync += self.between.eq(0)
+                    m.d.sync += [self.between.eq(0), *self._sided()]
                     m.next = "FETCH"
                 with m.Elif(self.closed & self.clear & ~self.job_valid & self.drained):
                     m.next = "CLEAR"

@@ -79,8 +79,11 @@ class Sequencer(wiring.Component):
         A job runs.
     sops : Out
         Weights added to neurons in this cycle.
-    silent, refractory, subtractive : Out(1)
+    silent, refractory, subtractive, receives : Out(1)
         To the lanes, each with its feature only.
+    sends, side : Out(1)
+        Of the running job: its sums leave, and where those of other tiles lie; with the feature
+        ``partial`` only.
     base_row : Out
         First row of the running job; with the feature ``sources`` only.
     adder : Out
@@ -127,6 +130,7 @@ class Sequencer(wiring.Component):
             "sops": Out((config.lanes - 1).bit_length() + 1),
             **{name: Out(1) for name in job_switches(config)},
             **({"base_row": Out(self._row_bits)} if config.has("sources") else {}),
+            **({"sends": Out(1), "side": Out(1)} if config.has("partial") else {}),
             **({"adder": Out(range(len(config.adders)))} if len(config.adders) > 1 else {}),
         })
         self._slots = finish_slots(config)
@@ -144,6 +148,8 @@ class Sequencer(wiring.Component):
         ]
         if config.has("sources"):
             m.d.comb += self.base_row.eq(job.state_base)
+        if config.has("partial"):
+            m.d.comb += [self.sends.eq(job.sends), self.side.eq(job.side)]
         if len(config.adders) > 1:
             m.d.comb += self.adder.eq(job.adder)
         rules = [job.rule] if config.blocks == 1 else copies(m, job.rule, config.blocks, "rule")
@@ -312,7 +318,10 @@ class Sequencer(wiring.Component):
             with m.If(self.job_take):
                 m.d.sync += current_row.eq(self.job.current_row)
             address = Mux(current, Cat(current_row, Const(StateRegion.MEMBRANE, 3)), address)
-            step = Mux(current, Mux(job.has_current, LaneStep.CURRENT, LaneStep.NONE), step)
+            adds = job.has_current
+            if self._config.has("partial"):
+                adds = adds | job.receives
+            step = Mux(current, Mux(adds, LaneStep.CURRENT, LaneStep.NONE), step)
         if "follow" in slots:
             step = Mux(steps[slots.index("follow")], LaneStep.FOLLOW, step)
         if "correct" in slots:

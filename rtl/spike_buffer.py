@@ -56,6 +56,8 @@ class SpikeBuffer(wiring.Component):
         A SPIKE was dropped.
     fresh_stb : Out(1)
         A bit is set that was not; with the feature ``sources`` only, where several layers read.
+    open_id : Out(1)
+        Which bitmap is open; with the feature ``partial`` only.
     """
 
     def __init__(self, config: HardwareConfig):
@@ -80,6 +82,7 @@ class SpikeBuffer(wiring.Component):
             "open": Out(1),
             "dropped_stb": Out(1),
             **({"fresh_stb": Out(1)} if config.has("sources") else {}),
+            **({"open_id": Out(1)} if config.has("partial") else {}),
         })
 
     def elaborate(self, platform):
@@ -96,7 +99,7 @@ class SpikeBuffer(wiring.Component):
         known = Signal()
         m.d.comb += [known.eq(event.axon < self.input_axons), self.dropped_stb.eq(spike & ~known)]
 
-        open_id = Signal()
+        open_id = self.open_id if self._config.has("partial") else Signal()
         side = open_id
         if self._config.has("ahead"):
             side = Signal()

@@ -21,9 +21,14 @@ def event_layout(config: HardwareConfig) -> data.StructLayout:
 
 
 def output_layout(config: HardwareConfig) -> data.StructLayout:
-    """Event out of the core: ``kind`` (:class:`EventKind`) and, of a SPIKE, ``neuron``."""
+    """Event out of the core: ``kind`` (:class:`EventKind`) and, of a SPIKE, ``neuron``.
+
+    With the feature ``partial`` a SPIKE may carry the partial sum of the neuron, ``value``.
+    """
     return data.StructLayout({"kind": unsigned(2),
-                              "neuron": unsigned((config.neurons - 1).bit_length())})
+                              "neuron": unsigned((config.neurons - 1).bit_length()),
+                              **({"value": unsigned(config.acc_bits)} if config.has("partial")
+                                 else {})})
 
 
 def request_layout() -> data.StructLayout:

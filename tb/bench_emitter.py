@@ -22,6 +22,8 @@ CONFIG = HardwareConfig.from_json(os.environ["LAMINA_CONFIG"])
 LANES, ROWS = CONFIG.lanes, CONFIG.groups
 FULL = (1 << LANES) - 1
 PLACES = 2
+CARRIES, WIDTH = CONFIG.has("partial"), CONFIG.acc_bits
+"""Whether SPIKEs carry values, and their width."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,25 +33,43 @@ class Group:
     mask: int = 0
     row: int = 0
     marker: EventKind | None = None
+    values: int = 0
 
     def events(self) -> list[Payload]:
         """What the emitter must send."""
         mask = np.array([self.mask >> lane & 1 for lane in range(LANES)])
-        return [{"kind": int(kind), "neuron": neuron}
+        return [{"kind": int(kind), "neuron": neuron, **self._carried(kind, neuron)}
                 for kind, neuron in emit(mask, self.row, self.marker)]
+
+    def _carried(self, kind: EventKind, neuron: int) -> dict[str, int]:
+        if not CARRIES:
+            return {}
+        value = self.values >> neuron % LANES * WIDTH & (1 << WIDTH) - 1
+        return {"value": value if kind is EventKind.SPIKE else 0}
 
     def inputs(self) -> dict[str, int]:
         """Ports in the cycle of the push."""
         return {"push": 1, "mask": self.mask, "row": self.row,
                 "tick": int(self.marker is EventKind.TICK),
-                "clear": int(self.marker is EventKind.CLEAR)}
+                "clear": int(self.marker is EventKind.CLEAR), **carried(self.values)}
+
+
+def carried(values: int) -> dict[str, int]:
+    """The port ``values``, where it exists."""
+    return {"values": values} if CARRIES else {}
+
+
+def drawn_values(rng: np.random.Generator) -> int:
+    """Random values of all lanes."""
+    return int.from_bytes(rng.bytes(LANES * WIDTH)) & ((1 << LANES * WIDTH) - 1)
 
 
 class Emissions:
     """Reserves places, pushes groups and keeps the events."""
 
     def __init__(self, dut, *, stall: float = 0.0):
-        self.ports = Ports(dut, "push", "mask", "row", "tick", "clear", "reserve")
+        self.ports = Ports(dut, "push", "mask", "row", "tick", "clear", "reserve",
+                           *carried(0))
         self.output = StreamMonitor(dut, "output", output_fields(CONFIG), stall=stall,
                                     seed=cocotb.RANDOM_SEED)
         self.full_cycles = 0
@@ -62,7 +82,8 @@ class Emissions:
 
     def _noise(self) -> dict[str, int]:
         return {"mask": int(self._rng.integers(FULL + 1)), "row": int(self._rng.integers(ROWS)),
-                "tick": int(self._rng.integers(2)), "clear": int(self._rng.integers(2))}
+                "tick": int(self._rng.integers(2)), "clear": int(self._rng.integers(2)),
+                **(carried(drawn_values(self._rng)) if CARRIES else {})}
 
     async def play(self, groups: Sequence[Group], *, delay: float) -> None:
         """Push `groups`, each a random while after a place was free, and wait for their events.
@@ -113,7 +134,8 @@ def random_groups(rng: np.random.Generator, count: int) -> list[Group]:
     markers = (None,) * 6 + (EventKind.TICK, EventKind.CLEAR)
     return [Group(mask=int(rng.choice([0, FULL, 1 << int(rng.integers(LANES)),
                                        int(rng.integers(FULL + 1))])),
-                  row=int(rng.integers(ROWS)), marker=markers[int(rng.integers(8))])
+                  row=int(rng.integers(ROWS)), marker=markers[int(rng.integers(8))],
+                  values=drawn_values(rng) if CARRIES else 0)
             for _ in range(count)]
 
 

@@ -1,7 +1,7 @@
 """Runs samples of a job on the fabric, as ``bench_device`` does on one core.
 
 The folder ``LAMINA_JOB`` holds ``job.json`` (``fabric``: the :class:`FabricConfig`; ``parts``:
-layer, first neuron and neurons of every part by tile; ``routes``: port by router and destination or
+fields of every :class:`Part` by tile; ``routes``: port by router and destination or
 null, ``dead``: links and tiles that are switched off), ``program.json``, ``program.npz`` and
 ``spikes.npy`` (N, T, axons). For every (first, count) of ``chunks`` in ``LAMINA_PART`` (JSON)
 ``chunk-FIRST.npz`` is left there: ``spikes{k}`` (count, T, neurons) and ``membranes{k}`` (count,

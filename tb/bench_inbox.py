@@ -20,6 +20,7 @@ from lamina.tb.streams import event_fields, pack, unpack
 CONFIG = FabricConfig.from_json(os.environ["LAMINA_CONFIG"])
 FIELDS = CONFIG.flit_fields
 SLOTS = 60
+VALUES = bool(CONFIG.value_bits)
 SPIKE, TICK, CLEAR, CREDIT = (int(kind) for kind in FlitKind)
 
 
@@ -57,7 +58,8 @@ class Sources:
         number, kind, axon = self._queues[int(self._rng.choice(able))].popleft()
         self.credits[number] -= not self._begun[number]
         self._begun[number] = kind == SPIKE
-        return {"kind": kind, "channel": number, "number": axon}
+        value = {"value": int(self._rng.integers(1 << CONFIG.value_bits))} if VALUES else {}
+        return {"kind": kind, "channel": number, "number": axon, **value}
 
     @property
     def left(self) -> int:
@@ -71,13 +73,14 @@ class Bench:
     def __init__(self, dut, rng: np.random.Generator, channels: list[InboxChannel]):
         self.rng, self.channels = rng, channels
         self.ports = Ports(dut, "i__valid", "i__payload", "events__ready", "able", "freed_stb",
-                           "credits__ready", "write", "address", "data")
-        self.golden, self.sources = Inbox(channels), Sources(rng, channels)
+                           "credits__ready", "write", "address", "data",
+                           *(["ended_stb"] if VALUES else []))
+        self.golden, self.sources = Inbox(channels, values=VALUES), Sources(rng, channels)
         self.offer: dict[str, int] | None = None
         self.closed = False
         self.owed: collections.Counter[int] = collections.Counter()
-        self.slots: list[set[int]] = [set(), set()]
-        self.slot = 0
+        self.slots: list[set[tuple[int, bool]]] = [set(), set()]
+        self.slot = self.values = self.running = 0
 
     async def start(self) -> None:
         """Reset and load the channels in any order, closing nothing; those beyond them are off."""
@@ -87,7 +90,8 @@ class Bench:
             words = {ChannelField.SOURCE: 0, ChannelField.CREDIT: 0, ChannelField.FLAGS: 0}
             if channel is not None:
                 words = {ChannelField.SOURCE: channel.source, ChannelField.CREDIT: channel.credit,
-                         ChannelField.FLAGS: 1 | channel.delayed << 1 | channel.host << 2}
+                         ChannelField.FLAGS: 1 | channel.delayed << 1 | channel.host << 2
+                         | channel.partial << 3}
             for field, word in words.items():
                 await self.ports.cycle(write=1, address=4 * index + field, data=word, able=1)
                 assert not self.ports.read("events__valid")
@@ -101,22 +105,29 @@ class Bench:
         freed = self.closed and rng.random() < 0.2
         able = not self.closed and not hold
         pays = rng.random() >= stall
+        ended = VALUES and self.running > 0 and rng.random() < 0.2
         await self.ports.cycle(
             i__valid=int(self.offer is not None), i__payload=pack(self.offer or {}, FIELDS),
             events__ready=int(not hold), able=int(able), freed_stb=int(freed),
-            credits__ready=int(pays))
+            credits__ready=int(pays), **({"ended_stb": int(ended)} if VALUES else {}))
         closing = able and golden.complete
         self._check_event(hold, closing)
         self._check_credit(pays)
         if freed:
             self.closed = False
             self.owed.update(pack(credit, FIELDS) for credit in golden.credits())
+        if ended:
+            self.running -= 1
+            self.owed.update(pack(credit, FIELDS) for credit in golden.credits(partial=True))
         if closing:
             self.closed = True
+            self.running += 1
 
     def _check_event(self, hold: bool, closing: bool) -> None:
         read, offer, golden = self.ports.read, self.offer, self.golden
-        spike = offer is not None and offer["kind"] == SPIKE
+        arriving = offer is not None and offer["kind"] == SPIKE
+        value = arriving and self.channels[offer["channel"]].partial
+        spike = arriving and not value
         ready = not closing and not (spike and hold)
         assert offer is None or read("i__ready") == ready
         assert read("events__valid") == (closing or spike)
@@ -128,7 +139,10 @@ class Bench:
             axon, ahead = golden.spike(offer["channel"], offer["number"])
             assert (event["kind"], event["axon"], event["next"]) == (SPIKE, axon, ahead)
             if ready:
-                self.slots[ahead].add(axon)
+                self.slots[ahead].add((axon, False))
+        elif value:
+            self._check_value(offer, event["next"])
+        assert not VALUES or read("value_stb") == (value and not closing)
         taken = offer is not None and ready
         credit = taken and offer["kind"] == CREDIT
         assert read("credit_stb") == credit
@@ -137,6 +151,13 @@ class Bench:
             golden.close(offer["channel"], offer["kind"])
         if taken:
             self.offer = None
+
+    def _check_value(self, offer: dict[str, int], later: int) -> None:
+        """A partial sum is taken in its cycle, for the slot that its channel is at."""
+        number, ahead = self.golden.spike(offer["channel"], offer["number"])
+        assert later == ahead
+        self.slots[ahead].add((number, True))
+        self.values += 1
 
     def expected_closing(self) -> EventKind:
         """As the sources that are not delayed have it."""
@@ -147,7 +168,8 @@ class Bench:
         wanted = set()
         for channel, sent in zip(self.channels, self.sources.sent, strict=True):
             place = self.slot - channel.delayed
-            wanted |= sent[place] if place >= 0 else set()
+            numbers = sent[place] if place >= 0 else set()
+            wanted |= {(number, channel.partial) for number in numbers}
         assert self.slots[0] == wanted, f"slot {self.slot}"
         self.slots = [self.slots[1], set()]
         self.slot += 1
@@ -172,10 +194,13 @@ async def random_channels_agree(dut, count, stall):
     rng = np.random.default_rng([cocotb.RANDOM_SEED, count, int(10 * stall)])
     tiles = CONFIG.mesh.tiles
     channels = [InboxChannel(source=CONFIG.mesh.address(number % tiles), host=number == 0,
-                             credit=number // tiles, delayed=number % 3 == 1)
+                             credit=number // tiles, delayed=number % 3 == 1,
+                             partial=VALUES and number % 3 == 2)
                 for number in range(count)]
     bench = Bench(dut, rng, channels)
     await bench.start()
-    while bench.slot < SLOTS or sum(bench.owed.values()) or bench.closed:
+    while bench.slot < SLOTS or sum(bench.owed.values()) or bench.closed or (
+            VALUES and bench.running):
         await bench.cycle(stall)
     assert bench.sources.left <= 6 * sum(channel.delayed for channel in channels)
+    assert (bench.values > 0) == any(channel.partial for channel in channels)

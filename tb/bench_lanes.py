@@ -35,6 +35,7 @@ SWITCHES = [name for name, feature in (
     if CONFIG.has(feature)]
 """Inputs that exist with a feature only."""
 CHOICE = ["adder"] if len(CONFIG.adders) > 1 else []
+RECEIVES = CONFIG.has("partial")
 FOLLOWING = [FOLLOW] if CONFIG.has("follow") else []
 LATE_RULES = (ResetRule.SUBTRACT_DELAYED, ResetRule.SUBTRACT_REDERIVED)
 """Rules that subtract before they compare."""
@@ -46,7 +47,8 @@ Array = np.ndarray
 class Group:
     """One timestep of up to ``lanes`` neurons: int64 vectors [LSB], `weights` one row per spike.
 
-    `former` holds the spikes of the timestep before, `current` the synaptic current or None.
+    `former` holds the spikes of the timestep before, `current` the synaptic current or None, of a
+    group that `receives` the sums of another tile, within ``acc_bits``.
     """
 
     rule: ResetRule
@@ -64,6 +66,7 @@ class Group:
     subtractive: bool = False
     adder: str = CONFIG.adders[0]
     follow: int = 0
+    receives: bool = False
 
     @property
     def mask(self) -> int:
@@ -99,7 +102,7 @@ class Group:
         amount = self.amount if self.rule is ResetRule.VALUE else ~self.amount
         words = {MEMBRANE: self.v, DECAY: self.decay, BIAS: self.bias, THETA: ~self.theta,
                  RESET: amount, LOAD_THETA: ~self.theta, CORRECT: amount}
-        return words if self.current is None else words | {CURRENT: self.current}
+        return words if self.current is None or self.receives else words | {CURRENT: self.current}
 
     @property
     def loads(self) -> list[int]:
@@ -165,7 +168,8 @@ class Datapath:
     def __init__(self, dut):
         self.ports = Ports(dut, "weights", "add", "first", "enabled", "step", "word", "rule",
                            "spiked", "finishing", "store", *SWITCHES, *CHOICE,
-                           *(["follow"] if FOLLOWING else []))
+                           *(["follow"] if FOLLOWING else []),
+                           *(["receives", "partial"] if RECEIVES else []))
         self.rng = np.random.default_rng(cocotb.RANDOM_SEED)
         self.seen: collections.Counter[str] = collections.Counter()
 
@@ -179,7 +183,9 @@ class Datapath:
                 "rule": int(self.rng.integers(4)), "spiked": self._noise(LANES),
                 "finishing": self._noise(LANES), **{name: self._noise(1) for name in SWITCHES},
                 **{name: int(self.rng.integers(len(CONFIG.adders))) for name in CHOICE},
-                **({"follow": self._noise(CONFIG.state_bits)} if FOLLOWING else {})}
+                **({"follow": self._noise(CONFIG.state_bits)} if FOLLOWING else {}),
+                **({"receives": self._noise(1), "partial": self._noise(LANES * CONFIG.acc_bits)}
+                   if RECEIVES else {})}
 
     def _inputs(self, groups: Sequence[Group], times: Sequence[Times]) -> list[dict[str, int]]:
         """Inputs of every cycle."""
@@ -199,6 +205,12 @@ class Datapath:
                 cycles[cycle] |= {"step": FOLLOW, "follow": group.follow & mask}
             for step, cycle in when.steps.items():
                 if step == FOLLOW:
+                    continue
+                if RECEIVES and step == CURRENT:
+                    cycles[cycle]["receives"] = int(group.receives)
+                if group.receives and step == CURRENT:
+                    sums = join_lanes(group.current.tolist(), CONFIG.acc_bits)
+                    cycles[cycle] |= {"step": step, "partial": sums}
                     continue
                 word = join_lanes(group.words()[step].tolist(), CONFIG.slot_bits)
                 replacing = step == RESET and group.rule is ResetRule.VALUE
@@ -230,6 +242,9 @@ class Datapath:
                 continue
             group, spikes, v, a = stores[cycle]
             assert membranes[:group.used] == v[:group.used].tolist(), f"cycle {cycle}, {group}"
+            if RECEIVES and group.silent:
+                totals = split_lanes(self.ports.read("totals"), CONFIG.acc_bits, LANES)
+                assert totals[:group.used] == a[:group.used].tolist(), f"cycle {cycle}, {group}"
             self._note(group, spikes, v, a)
 
     def _note(self, group: Group, spikes: Array, v: Array, a: Array) -> None:
@@ -244,6 +259,7 @@ class Datapath:
             "held": group.refractory & former, "held back": group.refractory & former
             & (a >= group.theta), "rested": group.refractory & ~former & (spikes > 0),
             "silent": group.silent & (a >= 0), "current": (group.current is not None) & (size >= 0),
+            "sum": group.receives & (size >= 0), "silent sum": group.receives & group.silent & free,
             "short": group.subtractive & (size < group.decay), "even": group.subtractive
             & (size == group.decay) & (size > 0), "long": group.subtractive & (size > group.decay),
         }
@@ -303,13 +319,15 @@ def random_group(rng: np.random.Generator, rule: ResetRule, spikes: int) -> Grou
     subtractive, silent = options.get("subtractive"), options.get("silent")
     least = 1 if rule in LATE_RULES else LOW
     low, high = bounds(CONFIG.code_bits)
+    receives = RECEIVES and rng.random() < 0.4
     group = Group(
         rule=rule, v=operand(LOW, HIGH), decay=operand(0, HIGH if subtractive else FULL_DECAY),
         bias=operand(LOW, HIGH), theta=vector(0) if silent else operand(least, HIGH),
         amount=vector(0) if silent else operand(LOW, HIGH),
         weights=np.array([operand(low, high) for _ in range(spikes)]).reshape(spikes, LANES),
         used=int(rng.choice([LANES, LANES, rng.integers(1, LANES + 1)])),
-        current=operand(LOW, HIGH) if CONFIG.has("currents") and rng.random() < 0.5 else None,
+        current=operand(*bounds(CONFIG.acc_bits)) if receives else operand(LOW, HIGH)
+        if CONFIG.has("currents") and rng.random() < 0.5 else None, receives=receives,
         former=rng.integers(2, size=LANES),
         follow=int(rng.choice([LOW, -1, 0, 1, HIGH, *rng.integers(LOW, HIGH + 1, 2)]))
         if FOLLOWING else 0, adder=str(rng.choice(CONFIG.adders)), **options)
@@ -479,3 +497,24 @@ async def integrators_neither_spike_nor_reset(dut):
     label = ResetRule.VALUE.label
     assert datapath.seen[f"{label} spikes"] == 0
     assert min(datapath.seen[f"{label} {name}"] for name in ("silent", "high", "low")) > 0
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms", skip=not RECEIVES)
+@cocotb.parametrize(rule=RULES)
+async def sums_of_other_tiles_are_added_whole(dut, rule):
+    """Beyond what a membrane holds, to be brought back by the own weights, or to leave again."""
+    datapath = await started(dut)
+    low, high = bounds(CONFIG.acc_bits)
+    ends = vector([2 * HIGH, 2 * LOW, high, low])
+    back = np.array([np.clip(-ends, *bounds(CONFIG.code_bits))] * 2)
+    await datapath.play([
+        plain_group(rule, current=vector([4, 5, 6, -5]), receives=True),
+        plain_group(rule, current=ends, receives=True, weights=back),
+        plain_group(rule, current=vector([HIGH, LOW])),
+        plain_group(rule, current=ends, bias=vector([LOW, HIGH]), receives=True)])
+    for corner in ("at", "below", "spikes", "sum"):
+        assert datapath.seen[f"{rule.label} {corner}"] > 0, corner
+    zero = vector(0)
+    await datapath.play([plain_group(ResetRule.VALUE, silent=True, theta=zero, amount=zero,
+                                     current=ends, receives=True)])
+    assert datapath.seen[f"{ResetRule.VALUE.label} silent sum"] > 0

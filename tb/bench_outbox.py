@@ -23,6 +23,8 @@ DEPTH = CONFIG.host_ranges if HOST else CONFIG.ranges
 NEURONS = CONFIG.inputs if HOST else CONFIG.core.neurons
 FIELDS = {"kind": 2, "neuron": CONFIG.input_bits} if HOST else output_fields(CONFIG.core)
 SPIKE = int(EventKind.SPIKE)
+CARRIES = bool(CONFIG.value_bits)
+"""Whether flits have values; those of the host's are 0."""
 
 
 def random_ranges(rng: np.random.Generator, count: int, targets: int) -> list[Range]:
@@ -102,14 +104,16 @@ async def random_ranges_agree(dut, size, stall):
         events.append((int(rng.choice([EventKind.TICK, EventKind.CLEAR])), 0))
         flits = []
         for kind, neuron in events:
-            bench.events.send({"kind": kind, "neuron": int(neuron)})
+            value = int(rng.integers(1 << CONFIG.value_bits)) if CARRIES and not HOST else 0
+            carried = {"value": value} if CARRIES and not HOST else {}
+            bench.events.send({"kind": kind, "neuron": int(neuron), **carried})
             while not golden.able:
                 assert len(bench.flits.taken) == checked, f"slot {slot} began without a credit"
                 before = list(bench.given)
                 await bench.cycle(slot, 0.1)
                 for target in np.flatnonzero(np.subtract(bench.given, before)).tolist():
                     golden.credit(target)
-            flits += golden.send(kind, int(neuron))
+            flits += golden.send(kind, int(neuron), value if CARRIES else None)
         while bench.events.pending:
             await bench.cycle(0, 0.0)
         await bench.ports.cycle()

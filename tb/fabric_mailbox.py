@@ -84,19 +84,23 @@ class FabricMailbox:
         """
         events = [event for step in sample for event in (
             *((EventKind.SPIKE, line) for line in np.flatnonzero(step)), (EventKind.TICK, 0))]
-        told, ran = await self._tell(events, EventKind.TICK, len(sample) * len(fabric.tiles))
+        told, ran = await self._tell(events, EventKind.TICK, len(sample) * len(fabric.reporting))
         layers = fabric.program.layers
         spikes = [np.zeros((len(sample), layer.neurons), dtype=np.uint8) for layer in layers]
         membranes = [np.zeros(layer.neurons, dtype=np.int64) for layer in layers]
         found = await self._membranes(fabric)
-        for number, tile in fabric.tiles.items():
+        for number in fabric.reporting:
+            tile = fabric.tiles[number]
             fired = _frames(told[told["tile"] == number], len(sample), self._config.core.neurons)
             placed = place(tile.program, self._config.core.lanes).layers
             for part, layer, levels in zip(tile.parts, placed, found[number], strict=True):
+                if part.is_partial:
+                    continue
                 cut = slice(part.first, part.first + part.neurons)
                 spikes[part.layer][:, cut] = fired[:, layer.units]
                 membranes[part.layer][cut] = levels
-        _, cleared = await self._tell([(EventKind.CLEAR, 0)], EventKind.CLEAR, len(fabric.tiles))
+        _, cleared = await self._tell([(EventKind.CLEAR, 0)], EventKind.CLEAR,
+                                      len(fabric.reporting))
         return spikes, membranes, (ran, cleared)
 
     async def counters(self, tiles: Iterable[int]) -> dict[int, dict[str, int]]:

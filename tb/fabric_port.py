@@ -22,12 +22,15 @@ __all__ = ["FabricPort", "expected_events"]
 
 def expected_events(fabric: FabricProgram, trace: FabricTrace, lanes: int, sample: int
                     ) -> dict[int, list[tuple[int, int]]]:
-    """(kind, neuron) of all that each tile tells the host of a sample, CLEAR and all."""
+    """(kind, neuron) of all that each tile with membranes tells the host of a sample."""
     found = {}
-    for number, tile in fabric.tiles.items():
+    for number in fabric.reporting:
+        tile = fabric.tiles[number]
         placed, events = place(tile.program, lanes).layers, []
         for t in range(fabric.program.timesteps):
             for part, layer in zip(tile.parts, placed, strict=True):
+                if part.is_partial:
+                    continue
                 cut = slice(part.first, part.first + part.neurons)
                 units = layer.units[np.flatnonzero(trace.spikes[part.layer][sample, t, cut])]
                 events += [(int(EventKind.SPIKE), unit) for unit in np.sort(units).tolist()]

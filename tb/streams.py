@@ -35,7 +35,8 @@ def event_fields(config: HardwareConfig) -> Fields:
 
 def output_fields(config: HardwareConfig) -> Fields:
     """Payload of the core's ``output``."""
-    return {"kind": 2, "neuron": (config.neurons - 1).bit_length()}
+    return {"kind": 2, "neuron": (config.neurons - 1).bit_length(),
+            **({"value": config.acc_bits} if config.has("partial") else {})}
 
 
 def request_fields() -> Fields:

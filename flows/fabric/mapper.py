@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import re
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -155,7 +156,8 @@ def map_network(program: Program, mesh: MeshConfig, config: HardwareConfig, acti
     """Divide `program` over the tiles of `mesh` and give every share its place.
 
     Loads are balanced by the spikes of `activity`; places are those with the least flits times
-    links that a quadratic assignment finds from several starts. The host is beside tile 0.
+    links that a quadratic assignment finds from several starts. The host is beside tile 0. A layer
+    with more axons than a core may have is cut by axons.
 
     Parameters
     ----------
@@ -173,12 +175,15 @@ def map_network(program: Program, mesh: MeshConfig, config: HardwareConfig, acti
     Raises
     ------
     UserError
-        If a share does not fit a core, naming what is short.
+        If a share does not fit a core, naming what is short, or a layer cannot be cut by axons.
     """
     faults = faults or Faults(mesh)
     alive = np.array(faults.alive)
-    shares = divide(program, len(alive), config.lanes, activity.into(program))
-    draft = assemble(program, mesh, dict(zip(faults.alive, shares, strict=False)), config.lanes)
+    axons = max(config.axons, (most or {}).get("axons", 0))
+    with _refusals(mesh):
+        shares = divide(program, len(alive), config.lanes, activity.into(program), axons)
+        draft = assemble(program, mesh, dict(zip(faults.alive, shares, strict=False)),
+                         config.lanes)
     _check_fit(draft, faults, config, most or {})
     routes = _routes(mesh, faults)
     distances = _distances(mesh, routes)
@@ -188,6 +193,15 @@ def map_network(program: Program, mesh: MeshConfig, config: HardwareConfig, acti
     fabric = assemble(program, mesh, {moved[number]: tile.parts
                                       for number, tile in draft.tiles.items()}, config.lanes)
     return Mapped(fabric, _traffic(fabric, activity), distances, faults, routes)
+
+
+@contextlib.contextmanager
+def _refusals(mesh: MeshConfig) -> Iterator[None]:
+    """Tell the user what division and assembly refuse."""
+    try:
+        yield
+    except ValueError as error:
+        raise UserError(f"--mesh {'x'.join(map(str, mesh.size))}: {error}") from error
 
 
 def mapped_as(fabric: FabricProgram, activity: Activity, faults: Faults | None = None) -> Mapped:
@@ -232,12 +246,13 @@ def _named(program: Program, parts: tuple[Part, ...]) -> str:
     for part in parts:
         layer = program.layers[part.layer]
         cut = f"[{part.first}..{part.first + part.neurons - 1}]"
-        names.append(layer.name + cut * (part.neurons != layer.neurons))
+        names.append(layer.name + cut * (part.neurons != layer.neurons)
+                     + f" from axon {part.first_axon}" * (part.is_partial or part.first_axon > 0))
     return ", ".join(names)
 
 
 def _traffic(fabric: FabricProgram, activity: Activity) -> np.ndarray:
-    """Spikes, ticks and credits per timestep; every layer that reports sends to the host too."""
+    """Spikes, sums, ticks and credits per timestep; layers that report send to the host too."""
     tiles = fabric.mesh.tiles
     traffic = np.zeros((tiles + 1, tiles + 1))
     for number, tile in fabric.tiles.items():
@@ -250,9 +265,15 @@ def _traffic(fabric: FabricProgram, activity: Activity) -> np.ndarray:
                 continue
             for source, other in fabric.tiles.items():
                 traffic[source, number] += sum(
-                    activity.layers[layer][part.first:part.first + part.neurons].sum()
-                    for part in other.parts if part.layer == layer)
+                    activity.layers[layer][max(first, part.first):min(
+                        first + units, part.first + part.neurons)].sum()
+                    for part in other.parts if part.layer == layer and not part.is_partial)
+        for link in fabric.links.get(number, ()):
+            if fabric.tiles[link.target].channels[link.channel].partial:
+                traffic[number, link.target] += len(link.units)
         for part in tile.parts:
+            if part.is_partial:
+                continue
             if fabric.program.layers[part.layer].report or (
                     part.layer == len(fabric.program.layers) - 1):
                 spikes = activity.layers[part.layer][part.first:part.first + part.neurons]

@@ -86,8 +86,7 @@ def _draw_tiles(axes: Axes, config: MeshConfig, mesh: dict, plane: int) -> None:
         each = found.get(tile)
         share = each["busy"] / busiest if each else 0.0
         axes.add_patch(_square(x, y, _BUSY(share) if each else "white"))
-        lines = [f"{name} {first}..{first + count - 1}" for name, first, count in each["parts"]] \
-            if each else ["idle"]
+        lines = list(map(_described, each["parts"])) if each else ["idle"]
         if len(lines) > _MOST_LINES:
             lines = [*lines[:_MOST_LINES - 1], f"and {len(lines) - _MOST_LINES + 1} more"]
         busy = f"{100 * each['busy']:.0f} %" if each else ""
@@ -116,6 +115,13 @@ def _note(axes: Axes, x: int, y: int, step: int, text: str, color: str) -> None:
               f"{'up' if step > 0 else 'down'} {text}", fontsize=5.5, color=color, zorder=4,
               ha="right" if step > 0 else "left", va="top",
               bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.85})
+
+
+def _described(part: list) -> str:
+    """Name and neurons of a part, and the axons of one that is cut by them."""
+    name, first, count, *axons = part
+    cut = f", axons {axons[0]}..{axons[1]}" if axons else ""
+    return f"{name} {first}..{first + count - 1}{cut}"
 
 
 def _square(x: int, y: int, color: object) -> Rectangle:

@@ -18,6 +18,7 @@ from lamina.flows.fabric.mapper import Mapped
 from lamina.flows.progress import Reporter
 from lamina.models.config import HardwareConfig
 from lamina.models.fabric.config import FabricConfig, Port
+from lamina.models.fabric.mapping import Part
 from lamina.models.fabric.tables import sized
 from lamina.models.fabric.timing import fabric_cycles
 from lamina.models.network import run
@@ -168,15 +169,15 @@ def mesh_block(mapped: Mapped, counters: dict[int, dict[str, int]], cycles: np.n
     -------
     dict
         ``size``; ``dead_links`` (pairs of tiles) and ``dead_tiles``; ``tiles``, a list of ``tile``,
-        ``parts`` (layer, first neuron, neurons), ``busy`` (share of all cycles in which its core
-        had work), ``sops``; expected per timestep: ``flits``, ``flit_hops``, and ``links``, a list
-        of ``tile``, ``port``, ``flits``. Of a mean sample without its CLEAR: ``cycles``, and
-        ``expected_cycles`` by the model of the fabric.
+        ``parts`` (layer, first neuron, neurons, and where the layer is cut by axons the first and
+        the last one), ``busy`` (share of all cycles in which its core had work), ``sops``; expected
+        per timestep: ``flits``, ``flit_hops``, and ``links``, a list of ``tile``, ``port``,
+        ``flits``. Of a mean sample without its CLEAR: ``cycles``, and ``expected_cycles`` by the
+        model of the fabric.
     """
     fabric = mapped.fabric
     described = [
-        {"tile": tile, "parts": [[fabric.program.layers[part.layer].name, part.first, part.neurons]
-                                 for part in fabric.tiles[tile].parts],
+        {"tile": tile, "parts": [_part(fabric.program, part) for part in fabric.tiles[tile].parts],
          "busy": round(found["cycles"] / int(cycles.sum()), 4), "sops": found["sops"]}
         for tile, found in counters.items()]
     return {"size": list(fabric.mesh.size), "tiles": described,
@@ -187,3 +188,11 @@ def mesh_block(mapped: Mapped, counters: dict[int, dict[str, int]], cycles: np.n
             "flits": round(float(mapped.traffic.sum()), 2), "flit_hops": round(mapped.flit_hops, 2),
             "links": [{"tile": tile, "port": Port(port).name.lower(), "flits": round(flits, 2)}
                       for (tile, port), flits in sorted(mapped.link_flits.items())]}
+
+
+def _part(program: Program, part: Part) -> list:
+    """What the picture says about a part."""
+    layer = program.layers[part.layer]
+    behind = part.first_axon + part.axons if part.is_partial else layer.axons
+    axons = [part.first_axon, behind - 1] if part.is_partial or part.first_axon else []
+    return [layer.name, part.first, part.neurons, *axons]

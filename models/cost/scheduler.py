@@ -74,6 +74,11 @@ class Scheduler:
         self.sops += len(counted) * layer.columns
         self.now = max(end, take) + 2
 
+    @property
+    def stored(self) -> int:
+        """Cycle in which the last group so far is stored."""
+        return self._stores[-1]
+
     def _behind(self, scan: Scan | WindowScan) -> Sequence[int]:
         """Stores that a scan of the running layer follows."""
         return self._stores if scan.row is not None and scan.row == self._row else ()

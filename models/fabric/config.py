@@ -323,7 +323,7 @@ class ChannelField(enum.IntEnum):
     """Words of a channel at its target; address = channel * 4 + field, FLAGS last.
 
     ``SOURCE`` is the address of the tile that credits go to, ``CREDIT`` the number of the target
-    there; bits of ``FLAGS``: 0 used, 1 delayed, 2 the source is the host.
+    there; bits of ``FLAGS``: 0 used, 1 delayed, 2 the source is the host, 3 what comes are values.
     """
 
     SOURCE = 0
@@ -397,18 +397,27 @@ class FabricConfig:
                            chips=self.chips, link_bits=self.link_bits)
         channel_bits = max(1, (max(self.channels, self.targets, plain.tiles) - 1).bit_length())
         number_bits = (max(self.core.axons, self.core.neurons) - 1).bit_length()
-        return dataclasses.replace(plain, payload_bits=3 + channel_bits + number_bits)
+        return dataclasses.replace(
+            plain, payload_bits=3 + channel_bits + number_bits + self.value_bits)
+
+    @property
+    def value_bits(self) -> int:
+        """Width of a partial sum in a flit [bit]: the accumulator's, 0 without ``partial``."""
+        return self.core.acc_bits if self.core.has("partial") else 0
 
     @property
     def payload_fields(self) -> dict[str, int]:
         """Widths of the members of a payload [bit], lowest bits first.
 
         ``channel`` is the target's number of the channel, the tile for a flit to the host, the
-        source's number of the target for a CREDIT; ``number`` an axon, for the host a neuron.
+        source's number of the target for a CREDIT; ``number`` an axon, for the host a neuron, of a
+        SPIKE over a channel of values the neuron of the target that adds ``value``, the partial
+        sum; it is there with the feature ``partial`` only.
         """
         number_bits = (max(self.core.axons, self.core.neurons) - 1).bit_length()
-        channel_bits = self.mesh.payload_bits - 3 - number_bits
-        return {"kind": 2, "channel": channel_bits, "number": number_bits, "host": 1}
+        channel_bits = self.mesh.payload_bits - 3 - number_bits - self.value_bits
+        return {"kind": 2, "channel": channel_bits, "number": number_bits, "host": 1,
+                **({"value": self.value_bits} if self.value_bits else {})}
 
     @property
     def flit_fields(self) -> dict[str, int]:

@@ -29,12 +29,15 @@ class InboxChannel:
         Number of this target at the source.
     delayed : bool
         The source's slot k is the target's slot k + 1; slot 0 is closed from the start.
+    partial : bool
+        SPIKEs are partial sums: ``number`` is a neuron, ``value`` what it adds.
     """
 
     source: int
     host: bool = False
     credit: int = 0
     delayed: bool = False
+    partial: bool = False
 
 
 class Inbox:
@@ -44,6 +47,8 @@ class Inbox:
     ----------
     channels : sequence of InboxChannel
         By their number.
+    values : bool
+        Whether flits have a ``value``.
 
     Attributes
     ----------
@@ -51,14 +56,17 @@ class Inbox:
         Slots that each channel has closed beyond the open one, 0..2.
     """
 
-    def __init__(self, channels: Sequence[InboxChannel]):
-        self._channels = tuple(channels)
+    def __init__(self, channels: Sequence[InboxChannel], *, values: bool = False):
+        self._channels, self._rest = tuple(channels), {"value": 0} if values else {}
         self.ahead = [int(channel.delayed) for channel in channels]
         self._slot = 0
         self._closings: dict[int, EventKind] = {}
 
     def spike(self, channel: int, axon: int) -> tuple[int, int]:
-        """Axon, and whether it is of the slot behind the open one (0 or 1)."""
+        """Axon (of a partial sum its neuron), and whether it is of the slot behind the open one.
+
+        The latter is 0 or 1.
+        """
         if self.ahead[channel] > 1:
             raise ValueError(f"channel {channel} must have a credit for the slot that it begins")
         return axon, self.ahead[channel]
@@ -82,11 +90,17 @@ class Inbox:
         self._slot += 1
         return kind
 
-    def credits(self) -> list[dict[str, int]]:
+    def credits(self, *, partial: bool = False) -> list[dict[str, int]]:
         """Flits that answer a slot that the core has done with: one to the source of each channel.
 
         Members as in :attr:`FabricConfig.flit_fields`.
+
+        Parameters
+        ----------
+        partial : bool
+            To the sources of partial sums, which the core reads till the end of its timestep; else
+            to those of spikes, whose bitmap may be erased before.
         """
         return [{"address": channel.source, "kind": int(FlitKind.CREDIT),
-                 "channel": channel.credit, "number": 0, "host": int(channel.host)}
-                for channel in self._channels]
+                 "channel": channel.credit, "number": 0, "host": int(channel.host), **self._rest}
+                for channel in self._channels if channel.partial is partial]

@@ -67,8 +67,12 @@ class Outbox:
         """Target number `target` has done with a slot."""
         self.credits[target] += 1
 
-    def send(self, kind: int, neuron: int) -> list[dict[str, int]]:
-        """Flits of an event; members as in :attr:`FabricConfig.flit_fields`."""
+    def send(self, kind: int, neuron: int, value: int | None = None) -> list[dict[str, int]]:
+        """Flits of an event; members as in :attr:`FabricConfig.flit_fields`.
+
+        `value` goes along as it is, where flits have one.
+        """
+        rest = {} if value is None else {"value": value}
         if not self._begun:
             self.credits = [credit - 1 for credit in self.credits]
         self._begun = kind == EventKind.SPIKE
@@ -76,4 +80,4 @@ class Outbox:
             entry.first <= neuron <= entry.last if kind == EventKind.SPIKE else entry.closes)]
         return [{"address": entry.target, "kind": int(kind), "channel": entry.channel,
                  "number": neuron - entry.first + entry.base if kind == EventKind.SPIKE else 0,
-                 "host": int(entry.host)} for entry in hits]
+                 "host": int(entry.host), **rest} for entry in hits]

@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from lamina.models.fabric.mapping import FabricProgram, Tile
+from lamina.models.fixed import wrap
 from lamina.models.network import run
+from lamina.models.source import INPUT
+from lamina.models.tiers import effective_weights
 
 __all__ = ["FabricTrace", "run_fabric"]
 
@@ -22,12 +25,15 @@ class FabricTrace:
     ----------
     spikes : list of uint8 arrays (N, T, neurons)
     membranes : list of int64 arrays (N, T, neurons)
+    sums : dict of (int, int, int, int) to int64 array (N, T, neurons)
+        What parts without membranes send, by :attr:`Part.sends` [LSB], modulo ``2**acc_bits``.
     """
 
     def __init__(self, fabric: FabricProgram, samples: int, timesteps: int):
         shapes = [(samples, timesteps, layer.neurons) for layer in fabric.program.layers]
         self.spikes = [np.zeros(shape, dtype=np.uint8) for shape in shapes]
         self.membranes = [np.zeros(shape, dtype=np.int64) for shape in shapes]
+        self.sums: dict[tuple[int, int, int, int], np.ndarray] = {}
 
 
 def run_fabric(fabric: FabricProgram, spikes: np.ndarray, tiers: tuple[int, ...]) -> FabricTrace:
@@ -57,8 +63,32 @@ def run_fabric(fabric: FabricProgram, spikes: np.ndarray, tiers: tuple[int, ...]
 
 
 def _run_tile(tile: Tile, spikes: np.ndarray, trace: FabricTrace, tiers: tuple[int, ...]) -> None:
-    found = run(tile.program, tile.inputs(spikes, trace.spikes), tiers, trace=True)
+    inputs = tile.inputs(spikes, trace.spikes)
+    received = {number: trace.sums[part.receives] for number, part in enumerate(tile.parts)
+                if part.first_axon}
+    found = run(tile.program, inputs, tiers, trace=True, received=received)
     for number, part in enumerate(tile.parts):
+        if part.is_partial:
+            sent = {INPUT: inputs, **dict(enumerate(found.layer_spikes))}
+            trace.sums[part.sends] = wrap(_weighted(tile, number, sent, tiers)
+                                          + received.get(number, 0), tile.program.acc_bits)
+            continue
         cut = slice(part.first, part.first + part.neurons)
         trace.spikes[part.layer][:, :, cut] = found.layer_spikes[number]
         trace.membranes[part.layer][:, :, cut] = found.layer_membranes[number]
+
+
+def _weighted(tile: Tile, number: int, sent: dict[int, np.ndarray], tiers: tuple[int, ...]
+              ) -> np.ndarray:
+    """Sums of the weights behind the spikes of each timestep, int64 (N, T, neurons)."""
+    program, layer = tile.program, tile.program.layers[number]
+    weights = effective_weights(layer.weights, tiers, max(program.gated_tiers, layer.gated_tiers),
+                                program.tier_fill)
+    arriving = []
+    for source in layer.sources:
+        spikes = sent[source.layer][..., source.first:source.first + source.units]
+        later = np.zeros_like(spikes)
+        later[:, source.delay:] = spikes[:, :max(0, spikes.shape[1] - source.delay)]
+        arriving.append(later)
+    spikes = np.concatenate(arriving, axis=-1).astype(np.float64)
+    return (spikes @ weights.astype(np.float64)).astype(np.int64)

@@ -126,7 +126,8 @@ def _reports(fabric: FabricProgram, config: FabricConfig, number: int, reported:
     found = [Range(first=placed.row * lanes, last=(placed.row + placed.rows) * lanes - 1,
                    target=config.mesh.address(0), channel=number, base=placed.row * lanes,
                    host=True)
-             for part, placed in zip(tile.parts, layers, strict=True) if part.layer in reported]
+             for part, placed in zip(tile.parts, layers, strict=True)
+             if part.layer in reported and not part.is_partial]
     return [dataclasses.replace(entry, closes=place_ == 0) for place_, entry in enumerate(found)]
 
 
@@ -140,7 +141,8 @@ def _channels(fabric: FabricProgram, config: FabricConfig, number: int
         host = channel.source == HOST
         found.append(InboxChannel(
             source=config.mesh.address(0 if host else channel.source), host=host,
-            credit=targets.index((number, index)), delayed=channel.delayed))
+            credit=targets.index((number, index)), delayed=channel.delayed,
+            partial=channel.partial))
     if all(channel.delayed for channel in found):
         raise ValueError(f"tile {number} must have a channel that is not delayed")
     return tuple(found)
@@ -207,7 +209,8 @@ def _tables(tile: int, node: Node, config: FabricConfig) -> list[FabricBlock]:
         if index < len(node.channels):
             channel = node.channels[index]
             words[ChannelField.SOURCE], words[ChannelField.CREDIT] = channel.source, channel.credit
-            words[ChannelField.FLAGS] = 1 | channel.delayed << 1 | channel.host << 2
+            words[ChannelField.FLAGS] = (1 | channel.delayed << 1 | channel.host << 2
+                                         | channel.partial << 3)
         image.append((tile, int(TileSpace.CHANNELS), 4 * index, words))
     for index, entry in enumerate(node.ranges):
         words = _words([0] * len(RangeField))

@@ -2,7 +2,8 @@
 
 Cores are the cost model to the cycle; outboxes, inboxes and credits are taken from their contracts.
 Registers on the way of a flit hold one flit a cycle; flits are led through them slot by slot, so
-where two meet, the one whose slot was followed first goes first.
+where two meet, the one whose slot was followed first goes first, but where two streams take turns:
+there nobody waits longer than a cycle.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from lamina.models.cost.graph import jobs_of, relays_of
 from lamina.models.cost.scheduler import Scheduler
 from lamina.models.cost.sequencer import Emitter
 from lamina.models.fabric.config import FabricConfig, MeshConfig, Port
-from lamina.models.fabric.mapping import HOST, FabricProgram, Tile
+from lamina.models.fabric.mapping import HOST, FabricProgram, Part, Tile
 from lamina.models.fabric.outbox import Range
 from lamina.models.fabric.routes import order_routes
 from lamina.models.fabric.tables import Node, nodes_of
@@ -116,8 +117,7 @@ class _Tile:
     def __init__(self, tile: Tile, config: FabricConfig, node: Node, spikes: np.ndarray,
                  layer_spikes: Sequence[np.ndarray]):
         program = tile.program
-        fired = [layer_spikes[part.layer][:, part.first:part.first + part.neurons]
-                 for part in tile.parts]
+        fired = [_leaving(part, layer_spikes) for part in tile.parts]
         self.outbox = _Outbox(node)
         self.scheduler = Scheduler(config.core)
         self.scheduler.emitter = self.emitter = _SlowEmitter(self.outbox)
@@ -128,7 +128,7 @@ class _Tile:
         self._rows = [_row_events(layer.units, layer.row, layer.rows, found, config.core.lanes)
                       for layer, found in zip(placed, fired, strict=True)]
         self.begins: list[int] = []
-        self.freed = -1
+        self.erased = self.ended = -1
 
     def run(self, t: int, tick: int, leave: Callable[[int, Range], int]) -> None:
         """Run timestep `t`, closed in cycle `tick`; flits go to `leave`."""
@@ -137,7 +137,13 @@ class _Tile:
         self.emitter.begin(iter(rows), leave)
         self.begins.append(tick)
         self.scheduler.run(t, tick, self.layers, self.relays)
-        self.freed = self.scheduler.erased
+        self.erased, self.ended = self.scheduler.erased, self.scheduler.stored
+
+
+def _leaving(part: Part, layer_spikes: Sequence[np.ndarray]) -> np.ndarray:
+    """Neurons with an event, (T, neurons): those that spike, or all where sums leave."""
+    spikes = layer_spikes[part.layer][:, part.first:part.first + part.neurons]
+    return np.ones_like(spikes) if part.is_partial else spikes
 
 
 def _row_events(units: np.ndarray, row: int, rows: int, spikes: np.ndarray, lanes: int
@@ -161,6 +167,10 @@ class _Ways:
         self._taken: dict[object, dict[int, int]] = collections.defaultdict(dict)
         self.flits = self.links = 0
 
+    def _turn(self, register: object, cycle: int) -> int:
+        """As :meth:`_load`, of two streams that take turns."""
+        return min(self._load(register, cycle), cycle + 1)
+
     def _load(self, register: object, cycle: int) -> int:
         """First cycle from `cycle` on in which the register is free to load."""
         taken, free = self._taken[register], cycle
@@ -176,17 +186,17 @@ class _Ways:
         self.flits += 1
         near = 0 if for_host or target == HOST else target
         if source == HOST:
-            left = now = self._load("tileward" if near == 0 else "meshward", cycle)
+            left = now = self._turn("tileward" if near == 0 else "meshward", cycle)
         else:
             left = now = self._load(("egress", source), cycle)
             if source == near and not for_host:
-                return left, self._load(("ingress", near), now + 1) + 1
+                return left, self._turn(("ingress", near), now + 1) + 1
             if source == 0 and near:
-                now = self._load("meshward", now + 1)
+                now = self._turn("meshward", now + 1)
         if max(source, 0) != near:
             now = self._cross(max(source, 0), near, now)
-            now = now if for_host or near else self._load("tileward", now + 1)
-        arrival = self._load("inward" if for_host else ("ingress", near), now + 1) + 1
+            now = now if for_host or near else self._turn("tileward", now + 1)
+        arrival = self._turn("inward" if for_host else ("ingress", near), now + 1) + 1
         return left, arrival
 
     def _cross(self, here: int, target: int, now: int) -> int:
@@ -224,9 +234,10 @@ class _Fabric:
                 self._offered = 1 + self._host.send(
                     self._offered, event, functools.partial(self._leave, HOST, t))
             for number, tile in self.tiles.items():
-                tick = max(self._closed.pop((number, t)), tile.freed) + 1
+                tick = max(self._closed.pop((number, t)), tile.erased) + 1
                 tile.run(t, tick, functools.partial(self._leave, number, t))
-                self._pay(number, tile.freed)
+                self._pay(number, tile.erased, partial=False)
+                self._pay(number, tile.ended, partial=True)
 
     def _leave(self, source: int, t: int, cycle: int, entry: Range) -> int:
         """Lead a flit of slot `t` to its target."""
@@ -239,10 +250,12 @@ class _Fabric:
             self._closed[target, slot] = max(self._closed[target, slot], arrival)
         return left
 
-    def _pay(self, number: int, freed: int) -> None:
-        """A CREDIT to every source, one after the other."""
-        cycle = freed + _PAYS
+    def _pay(self, number: int, done: int, *, partial: bool) -> None:
+        """A CREDIT to every source of spikes or of sums, one after the other."""
+        cycle = done + _PAYS
         for channel in self._nodes[number].channels:
+            if channel.partial is not partial:
+                continue
             source = HOST if channel.host else self._tile_at[channel.source]
             outbox = self._host if channel.host else self.tiles[source].outbox
             left, arrival = self.ways.leave(number, source, cycle, for_host=channel.host)

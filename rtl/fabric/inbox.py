@@ -22,7 +22,8 @@ class Inbox(wiring.Component):
     the open slot already. A slot closes, in a cycle that takes no flit, once every used channel has
     closed it and the core has no closed bitmap. Delayed channels alone close nothing, so that
     channels may be written in any order. What the core frees is answered by one CREDIT to each
-    channel's source. Golden: :class:`lamina.models.fabric.inbox.Inbox`.
+    channel's source. SPIKEs of a channel of values go past the bitmaps, in the cycle in which they
+    are taken. Golden: :class:`lamina.models.fabric.inbox.Inbox`.
 
     Parameters
     ----------
@@ -37,8 +38,13 @@ class Inbox(wiring.Component):
     able : In(1)
         The core would take a TICK now.
     freed_stb : In(1)
-        The core has done with a slot.
+        The core has done with the bitmap of a slot.
+    ended_stb : In(1)
+        The core has done with the values of a slot; with the feature ``partial`` only.
     credits : Out(stream of flit_layout)
+    value_stb : Out(1)
+        A SPIKE is a partial sum: ``i`` holds its neuron and value, and of ``events`` only ``next``
+        is of it. With the feature ``partial`` only.
     credit_stb, credit_target : Out(1), Out(channel bits)
         A CREDIT arrived, for that target of the tile's own.
     write : In(1)
@@ -55,20 +61,21 @@ class Inbox(wiring.Component):
             "able": In(1), "freed_stb": In(1), "credits": Out(flits),
             "credit_stb": Out(1), "credit_target": Out(config.payload_fields["channel"]),
             "write": In(1), "address": In(20), "data": In(16),
+            **({"value_stb": Out(1), "ended_stb": In(1)} if config.value_bits else {}),
         })
 
     def elaborate(self, platform):
         m = Module()
         count = self._config.channels
         flit, event = self.i.payload, self.events.payload
-        used, delayed, hosted = (Signal(count, name=name) for name in (
-            "used", "delayed", "hosted"))
+        used, delayed, hosted, summed = (Signal(count, name=name) for name in (
+            "used", "delayed", "hosted", "summed"))
         ahead = [Signal(2, name=f"ahead{index}") for index in range(count)]
         spike, closing = Signal(), Signal()
         mine = Signal(count)
         m.d.comb += [
             mine.eq(1 << flit.channel),
-            spike.eq(flit.kind == FlitKind.SPIKE),
+            spike.eq(self._spike(m, (mine & summed).any())),
             closing.eq(self.able & (used & ~delayed).any()
                        & (Cat(level.any() for level in ahead) | ~used).all()),
             self.i.ready.eq(~closing & (~spike | self.events.ready)),
@@ -86,9 +93,23 @@ class Inbox(wiring.Component):
                             event.next, closing)
         m.d.comb += event.kind.eq(Mux(closing, Mux(clears[0], EventKind.CLEAR, EventKind.TICK),
                                       EventKind.SPIKE))
-        self._set_up(m, ahead, used, delayed, hosted)
-        self._answer(m, used, hosted)
+        self._set_up(m, ahead, used, delayed, hosted, summed)
+        self._answer(m, used, hosted, self._done(summed))
         return m
+
+    def _spike(self, m, of_values):
+        """Whether the flit is a SPIKE for the bitmaps, not one of a channel of values."""
+        spike = self.i.payload.kind == FlitKind.SPIKE
+        if not self._config.value_bits:
+            return spike
+        m.d.comb += self.value_stb.eq(self.i.valid & self.i.ready & spike & of_values)
+        return spike & ~of_values
+
+    def _done(self, summed):
+        """By channel, whether the core has done with what it brought for a slot."""
+        if not self._config.value_bits:
+            return self.freed_stb.replicate(len(summed))
+        return Cat(Mux(values, self.ended_stb, self.freed_stb) for values in summed)
 
     @staticmethod
     def _count(m, ahead, mine, closes, closing):
@@ -108,14 +129,16 @@ class Inbox(wiring.Component):
             m.d.sync += clears.eq(clears | Mux(later, 2, 1))
         return clears
 
-    def _set_up(self, m, ahead, used, delayed, hosted):
+    def _set_up(self, m, ahead, used, delayed, hosted, summed):
         field, channel = self.address[:2], self.address[2:]
         for index, level in enumerate(ahead):
             with m.If(self.write & (field == ChannelField.FLAGS) & (channel == index)):
                 m.d.sync += [used[index].eq(self.data[0]), delayed[index].eq(self.data[1]),
                              hosted[index].eq(self.data[2]), level.eq(self.data[1])]
+                if self._config.value_bits:
+                    m.d.sync += summed[index].eq(self.data[3])
 
-    def _answer(self, m, used, hosted):
+    def _answer(self, m, used, hosted, done):
         """Owe every source a CREDIT for each slot that was freed; pay one per cycle."""
         count = self._config.channels
         owed = [Signal(2, name=f"owed{index}") for index in range(count)]
@@ -131,7 +154,7 @@ class Inbox(wiring.Component):
         for index, level in enumerate(owed):
             with m.If(chosen[index]):
                 m.d.comb += number.eq(index)
-            m.d.sync += level.eq(level + (self.freed_stb & used[index]) - chosen[index])
+            m.d.sync += level.eq(level + (done[index] & used[index]) - chosen[index])
         with m.If(free):
             m.d.sync += [self.credits.valid.eq(owing.any()), flit.address.eq(source),
                          flit.kind.eq(FlitKind.CREDIT), flit.channel.eq(target),

@@ -45,6 +45,7 @@ class Outbox(wiring.Component):
         self._targets = config.mesh.tiles if host else config.targets
         self._depth = config.host_ranges if host else config.ranges
         events = host_event_layout(config) if host else output_layout(config.core)
+        self._carries = bool(config.value_bits) and not host
         self._neuron_bits = events["neuron"].width
         super().__init__({
             "events": In(stream.Signature(events)),
@@ -76,6 +77,7 @@ class Outbox(wiring.Component):
             flit.channel.eq(entry[RangeField.CHANNEL]),
             flit.number.eq(Mux(spike, number, 0)),
             flit.host.eq(flags.host),
+            *([flit.value.eq(event.value)] if self._carries else []),
         ]
         m.d.sync += place.eq(following)
         begins = self._credits(m, begun)

@@ -80,6 +80,12 @@ class Tile(wiring.Component):
             egress.o.ready.eq((ingress.second.ready & own) | (self.leaving.ready & ~own)),
             self.idle.eq(core.idle),
         ]
+        if config.value_bits:
+            flit = inbox.i.payload
+            m.d.comb += [inbox.ended_stb.eq(core.ended_stb),
+                         core.partial_stb.eq(inbox.value_stb),
+                         core.partial_neuron.eq(flit.number), core.partial_value.eq(flit.value),
+                         core.partial_next.eq(inbox.events.payload.next)]
         self._serve(m, core, inbox, outbox)
         return m
 

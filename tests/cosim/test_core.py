@@ -50,7 +50,7 @@ MODEL_MUTANTS = {
     "the current is that of the layer": (sequencer, "current_row.eq(self.job.current_row)",
                                          "current_row.eq(self.job.state_base)"),
     "every layer takes a current": (
-        sequencer, "Mux(job.has_current, LaneStep.CURRENT, LaneStep.NONE)", "LaneStep.CURRENT"),
+        sequencer, "Mux(adds, LaneStep.CURRENT, LaneStep.NONE)", "LaneStep.CURRENT"),
     "theta before reset under rederived": (
         sequencer, 'if "correct" in slots else [])]', 'if 0 else [])]'),
     "no correction": (sequencer, "Mux(rederived, LaneStep.CORRECT, LaneStep.NONE)",

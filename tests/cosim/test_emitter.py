@@ -10,6 +10,12 @@ BENCH = "lamina.tb.bench_emitter"
 CONFIGS = {
     "small": HardwareConfig(lanes=4, tiers=(4, 4), axons=32, groups=4),
     "wide": HardwareConfig(lanes=16, axons=1024, groups=32),
+    "values": HardwareConfig(lanes=4, tiers=(4, 4), axons=32, groups=4, features=("partial",)),
+}
+VALUE_MUTANTS = {
+    "every lane carries the first value": ("word_select(lane,", "word_select(0,"),
+    "a marker carries a value": ("Mux(spike, value, 0)", "value"),
+    "values do not wait": ('now["values"].word_select', 'self.values.word_select'),
 }
 MUTANTS = {
     "drops the waiting mask": ("now_valid.eq(next_valid | self.push)", "now_valid.eq(self.push)"),
@@ -28,7 +34,7 @@ def bench(module, config, verilog, build_dir):
               environment={"LAMINA_CONFIG": config.to_json()})
 
 
-@pytest.mark.parametrize("shape", ["small", pytest.param("wide", marks=pytest.mark.long)])
+@pytest.mark.parametrize("shape", ["small", "values", pytest.param("wide", marks=pytest.mark.long)])
 def test_emitter(shape, verilog, build_dir):
     bench(emitter, CONFIGS[shape], verilog, build_dir)
 
@@ -38,3 +44,10 @@ def test_emitter(shape, verilog, build_dir):
 def test_mutants_die(name, verilog, build_dir, mutant, killed):
     with killed:
         bench(mutant(emitter, *MUTANTS[name]), CONFIGS["small"], verilog, build_dir)
+
+
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=pytest.mark.long) for name in VALUE_MUTANTS])
+def test_mutants_of_the_values_die(name, verilog, build_dir, mutant, killed):
+    with killed:
+        bench(mutant(emitter, *VALUE_MUTANTS[name]), CONFIGS["values"], verilog, build_dir)

@@ -4,6 +4,7 @@ import pytest
 
 from lamina.models.config import HardwareConfig
 from lamina.models.fabric.config import FabricConfig
+from lamina.rtl import core
 from lamina.rtl.fabric import fabric, host, tile
 from lamina.tb.runner import run_bench
 
@@ -12,12 +13,21 @@ CHAIN = HardwareConfig(lanes=4, tiers=(4, 4), weight_words=1024, axons=64, group
 GRAPH = HardwareConfig(
     lanes=4, tiers=(4, 4), weight_words=2048, axons=128, groups=32, layers=32, mask_rows=128,
     state_bits=12, acc_bits=20, features=("currents", "refractory", "sources"))
+CUT_CHAIN = HardwareConfig(lanes=4, tiers=(4, 4), weight_words=1024, axons=32, groups=8, layers=4,
+                           state_bits=12, acc_bits=18, features=("partial",))
+CUT_GRAPH = HardwareConfig(
+    lanes=4, tiers=(4, 4), weight_words=2048, axons=32, groups=32, layers=32, mask_rows=128,
+    state_bits=12, acc_bits=20, features=("partial", "refractory", "rederived", "sources"))
 ROOM = {"inputs": 128, "channels": 8, "targets": 8, "ranges": 32, "host_ranges": 64}
 CONFIGS = {
     "one": FabricConfig(core=CHAIN, size=(1,), **ROOM),
     "line": FabricConfig(core=CHAIN, size=(4,), fifo_depth=2, **ROOM),
     "plane": FabricConfig(core=GRAPH, size=(2, 2), **ROOM),
     "table": FabricConfig(core=CHAIN, size=(2, 2), routing="table", **ROOM),
+    "cut pair": FabricConfig(core=CUT_CHAIN, size=(2,), **ROOM),
+    "cut line": FabricConfig(core=CUT_CHAIN, size=(5,), fifo_depth=2, **ROOM),
+    "cut plane": FabricConfig(core=CUT_CHAIN, size=(2, 2), **ROOM),
+    "cut graphs": FabricConfig(core=CUT_GRAPH, size=(3, 2), **ROOM),
     "solid": FabricConfig(core=GRAPH, size=(2, 2, 2), **ROOM),
     "chips": FabricConfig(core=GRAPH, size=(2, 2), chips=(2, 1), **ROOM),
     "line of chips": FabricConfig(core=CHAIN, size=(3,), chips=(3,), link_bits=4, **ROOM),
@@ -42,6 +52,23 @@ CHIP_MUTANTS = {
     "cores see what is asked of links": (
         fabric, "with m.If(asked):\n            m.d.comb += [tile.request.valid.eq(0) for",
         "with m.If(asked):\n            m.d.comb += [tile.request.valid.eq(1) for"),
+}
+CUT_MUTANTS = {
+    "sums may be written while they are read": (
+        "(sequencer.push & sequencer.tick) | scheduler.cleared_stb),", "scheduler.done_stb),"),
+    "a clearing is not answered": (
+        "(sequencer.push & sequencer.tick) | scheduler.cleared_stb),",
+        "sequencer.push & sequencer.tick),"),
+    "one side for all sums": ("scheduler.side.eq(~buffer.open_id)", "scheduler.side.eq(0)"),
+    "sums of the bitmap that was closed last": ("partial.read_side.eq(sequencer.side)",
+                                                "partial.read_side.eq(~buffer.open_id)"),
+    "all sums are of the open slot": ("partial.side.eq(buffer.open_id ^ self.partial_next)",
+                                      "partial.side.eq(buffer.open_id)"),
+    "idle lanes send": ("mask.eq(sequencer.finishing)", "mask.eq(-1)"),
+    "sums of a row too far": ("partial.address.eq(sequencer.mask_row)",
+                              "partial.address.eq(sequencer.mask_row + 1)"),
+    "every layer sends": ("with m.If(sequencer.store[0] & sequencer.sends):",
+                          "with m.If(sequencer.store[0]):"),
 }
 
 
@@ -70,3 +97,11 @@ def test_mutants_die(name, verilog, build_dir, mutant, killed, monkeypatch):
         monkeypatch.setattr(fabric, block, getattr(changed, block))
     with killed:
         bench(CONFIGS["line of chips" if name in CHIP_MUTANTS else "plane"], verilog, build_dir)
+
+
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=pytest.mark.long) for name in CUT_MUTANTS])
+def test_mutants_of_the_sums_die(name, verilog, build_dir, mutant, killed, monkeypatch):
+    monkeypatch.setattr(tile, "Core", mutant(core, *CUT_MUTANTS[name]).Core)
+    with killed:
+        bench(CONFIGS["cut pair"], verilog, build_dir)

@@ -26,6 +26,8 @@ CONFIGS = {
                              state_bits=8, acc_bits=10, features=MODELS),
     "wide models": HardwareConfig(lanes=4, tiers=(8, 4), axons=64, groups=4, decay_bits=15,
                                   state_bits=17, acc_bits=20, features=MODELS),
+    "sums": HardwareConfig(lanes=4, tiers=(3, 1), axons=32, groups=4, decay_bits=4, state_bits=8,
+                           acc_bits=12, features=(*MODELS, "partial")),
     "one adder": HardwareConfig(lanes=4, tiers=(4, 4), axons=32, groups=4, state_bits=12,
                                 acc_bits=16, adders=("trua0:4",)),
     "adders": HardwareConfig(lanes=4, tiers=(4, 4), axons=32, groups=4, state_bits=12,
@@ -58,6 +60,16 @@ MODEL_MUTANTS = {
     "the current replaces the sum": ("Mux(replacing, 0,",
                                      "Mux(replacing | control.at(LaneStep.CURRENT), 0,"),
 }
+SUM_MUTANTS = {
+    "sums are as wide as membranes": ("Mux(receiving, self.partial[lane],",
+                                      "Mux(receiving, self.partial[lane][:8].as_signed(),"),
+    "every current is a sum": ("(self.step == LaneStep.CURRENT) & self.receives",
+                               "self.step == LaneStep.CURRENT"),
+    "a sum is added with every step": ("(self.step == LaneStep.CURRENT) & self.receives",
+                                       "self.receives"),
+    "what leaves is saturated": ("self.totals[lane].eq(total)",
+                                 "self.totals[lane].eq(saturate(total, config.state_bits, 1))"),
+}
 MUTANTS = {
     "strict threshold": ("~result[-1] & self.finishing[lane]",
                          "~result[-1] & result.any() & self.finishing[lane]"),
@@ -77,6 +89,7 @@ MUTANTS = {
                        "Mux(control.store, total[:config.state_bits], 0)"),
 }
 QUICK = "strict threshold"
+QUICK_SHAPES = ("narrow", "models", "adders", "sums")
 
 
 def bench(module, config, verilog, build_dir):
@@ -85,8 +98,8 @@ def bench(module, config, verilog, build_dir):
 
 
 @pytest.mark.parametrize("shape", [
-    "narrow", "models", "adders", *(pytest.param(shape, marks=pytest.mark.long) for shape in CONFIGS
-                          if shape not in ("narrow", "models", "adders"))])
+    *QUICK_SHAPES, *(pytest.param(shape, marks=pytest.mark.long) for shape in CONFIGS
+                     if shape not in QUICK_SHAPES)])
 def test_lanes(shape, verilog, build_dir):
     bench(lanes, CONFIGS[shape], verilog, build_dir)
 
@@ -104,3 +117,10 @@ def test_mutants_die(name, verilog, build_dir, mutant, killed):
 def test_mutants_of_the_models_die(name, verilog, build_dir, mutant, killed):
     with killed:
         bench(mutant(lanes, *MODEL_MUTANTS[name]), CONFIGS["models"], verilog, build_dir)
+
+
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=pytest.mark.long) for name in SUM_MUTANTS])
+def test_mutants_of_the_sums_die(name, verilog, build_dir, mutant, killed):
+    with killed:
+        bench(mutant(lanes, *SUM_MUTANTS[name]), CONFIGS["sums"], verilog, build_dir)

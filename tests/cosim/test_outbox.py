@@ -9,6 +9,8 @@ from lamina.tb.runner import run_bench
 
 CONFIG = FabricConfig(core=HardwareConfig(lanes=4, axons=64, groups=8), size=(3, 2), inputs=100,
                       targets=3, ranges=12, host_ranges=20)
+VALUES = FabricConfig(core=HardwareConfig(lanes=4, axons=64, groups=8, features=("partial",)),
+                      size=(3, 2), inputs=100, targets=3, ranges=12, host_ranges=20)
 MUTANTS = {
     "the last neuron is left out": ("(event.neuron <= entry", "(event.neuron < entry"),
     "the first neuron is left out": ("(entry[RangeField.FIRST] <=", "(entry[RangeField.FIRST] <"),
@@ -24,15 +26,23 @@ MUTANTS = {
 QUICK = "slots without a credit"
 
 
-def bench(module, verilog, build_dir, *, host=False):
+def bench(module, verilog, build_dir, *, host=False, config=CONFIG):
     run_bench("lamina.tb.bench_outbox", "outbox",
-              [verilog(module.Outbox(CONFIG, host=host), "outbox")], build_dir,
-              environment={"LAMINA_CONFIG": CONFIG.to_json(), "LAMINA_HOST": str(int(host))})
+              [verilog(module.Outbox(config, host=host), "outbox")], build_dir,
+              environment={"LAMINA_CONFIG": config.to_json(), "LAMINA_HOST": str(int(host))})
 
 
+@pytest.mark.parametrize("config", [CONFIG, VALUES], ids=["spikes", "values"])
 @pytest.mark.parametrize("host", [False, True], ids=["tile", "host"])
-def test_outbox(host, verilog, build_dir):
-    bench(outbox, verilog, build_dir, host=host)
+def test_outbox(host, config, verilog, build_dir):
+    bench(outbox, verilog, build_dir, host=host, config=config)
+
+
+@pytest.mark.long
+def test_values_that_stay_behind_are_missed(verilog, build_dir, mutant, killed):
+    with killed:
+        bench(mutant(outbox, "flit.value.eq(event.value)", "flit.value.eq(0)"), verilog,
+              build_dir, config=VALUES)
 
 
 @pytest.mark.parametrize("name", [

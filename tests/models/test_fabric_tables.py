@@ -83,6 +83,31 @@ def test_the_image_has_ways_and_dead_links():
                     for tile in range(mesh.tiles)}
 
 
+def test_sums_have_channels_and_fields_of_their_own():
+    """A chain of tiles: flags of its channels, a value in each flit, no word to the host."""
+    narrow = dataclasses.replace(CORE, axons=64, features=("partial",))
+    config = dataclasses.replace(CONFIG, core=narrow)
+    assert narrow.features == ("currents", "partial")
+    assert config.flit_fields["value"] == narrow.acc_bits
+    assert config.mesh.payload_bits == sum(config.payload_fields.values())
+    for seed in range(200):
+        program = random_program(np.random.default_rng(seed), CORE)
+        if program.axons > 64 and len(program.layers) == 2:
+            break
+    fabric = assemble(program, CONFIG.mesh, dict(enumerate(divide(program, 3, 4, axons=64))), 4)
+    assert fabric.reporting == [1, 2]
+    nodes = nodes_of(fabric, config)
+    assert [channel.partial for channel in nodes[1].channels] == [False, True]
+    assert not any(entry.host for entry in nodes[0].ranges)
+    assert all(any(entry.host for entry in nodes[tile].ranges) for tile in (1, 2))
+    flags = [int(words[ChannelField.FLAGS]) for tile, space, _, words in fabric_image(
+        fabric, config) if space == TileSpace.CHANNELS and tile == 1]
+    assert flags[:2] == [0b101, 0b1001]
+    with pytest.raises(ValueError, match="needs the feature partial, has ahead, currents"):
+        fabric_image(fabric, dataclasses.replace(
+            CONFIG, core=dataclasses.replace(CORE, features=("currents",))))
+
+
 @pytest.mark.parametrize(("room", "named"), [
     ({"channels": 1}, r"tile \d needs \d channels, has 1"),
     ({"targets": 1}, r"tile \d needs \d targets, has 1"),

@@ -8,6 +8,7 @@ import pytest
 from lamina.rtl.access import HostAccess
 from lamina.rtl.counters import Counters
 from lamina.rtl.emitter import Emitter
+from lamina.rtl.partial_memory import PartialMemory
 from lamina.rtl.power import PowerController
 from lamina.rtl.scanner import Scanner
 from lamina.rtl.spike_buffer import SpikeBuffer
@@ -25,7 +26,7 @@ def _collected():
         gc.collect()
 
 
-@pytest.mark.parametrize("component", [Emitter, Scanner, SpikeBuffer, WeightMemory,
+@pytest.mark.parametrize("component", [Emitter, PartialMemory, Scanner, SpikeBuffer, WeightMemory,
                                        lambda config: HostAccess(config, 10)])
 def test_a_config_is_wanted(component):
     with pytest.raises(TypeError, match=r"^config must be a HardwareConfig, not 'small'$"):

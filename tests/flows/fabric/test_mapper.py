@@ -69,6 +69,38 @@ def test_what_does_not_fit_is_named(digits):
         map_network(program, MeshConfig(size=(2,)), small, activity)
 
 
+def test_layers_with_more_axons_than_a_core_are_cut(digits):
+    """64 axons in cores of 16: chains of four tiles, sums on the links; the same spikes."""
+    program, spikes, activity = digits
+    narrow = dataclasses.replace(CORE, axons=16, groups=4, features=("partial",))
+    mapped = map_network(program, MeshConfig(size=(4, 3)), narrow, activity,
+                         {"groups": 4, "weight_words": 2048})
+    parts = [part for tile in mapped.fabric.tiles.values() for part in tile.parts]
+    partial = [part for part in parts if part.is_partial]
+    assert {part.layer for part in partial} == {0, 1}
+    assert all(part.axons <= 16 for part in parts)
+    found = run_fabric(mapped.fabric, spikes, CORE.tiers)
+    whole = run(program, spikes, CORE.tiers, trace=True)
+    for number, layer in enumerate(whole.layer_spikes):
+        np.testing.assert_array_equal(found.spikes[number], layer)
+    assert whole.spikes.any()
+    ticks = sum(len(tile.channels) for tile in mapped.fabric.tiles.values())
+    assert mapped.traffic.sum() > ticks + sum(part.neurons for part in partial)
+
+
+def test_what_cannot_be_cut_by_axons_is_one_line(digits):
+    program, _, activity = digits
+    narrow = dataclasses.replace(CORE, axons=32, groups=8, features=("partial",))
+    loose = dataclasses.replace(program, layers=(
+        dataclasses.replace(program.layers[0], adder="loa:4"), *program.layers[1:]))
+    with pytest.raises(UserError, match=r"^--mesh 2x2: \S+ must have an exact adder to be cut by "
+                                        r"axons, not \S+$"):
+        map_network(loose, MeshConfig(size=(2, 2)), narrow, activity)
+    with pytest.raises(UserError, match=r"^--mesh 2: \S+ has 64 axons, for which it takes 2 tiles; "
+                                        r"with the other layers 3, not 2$"):
+        map_network(program, MeshConfig(size=(2,)), narrow, activity)
+
+
 @pytest.mark.parametrize(("text", "size"), [("4", (4,)), ("4x1", (4, 1)), ("2x2x2", (2, 2, 2))])
 def test_meshes_are_read(text, size):
     assert parse_mesh(text) == size

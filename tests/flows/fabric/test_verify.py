@@ -97,6 +97,59 @@ def test_a_mesh_that_computes_something_else_is_told(verified, capsys, monkeypat
     assert [(each["sample"], each["timestep"], each["neuron"]) for each in first] == [(0, 3, 5)]
 
 
+NARROW = """
+name = "narrow"
+family = "ecp5"
+device = "85k"
+package = "CABGA381"
+constraint = "narrow.lpf"
+crystal_mhz = 25
+clock_mhz = 60
+baud = 3000000
+
+[core]
+weight_words = 1024
+axons = 32
+groups = 4
+acc_bits = 20
+
+[most]
+weight_words = 4096
+"""
+"""A board whose core has half the axons that the digits need, and may not get more."""
+
+
+@pytest.fixture
+def narrow(tmp_path):
+    (tmp_path / "narrow.toml").write_text(NARROW)
+    (tmp_path / "narrow.lpf").write_text("")
+    return str(tmp_path / "narrow.toml")
+
+
+@pytest.mark.long
+def test_a_layer_with_more_axons_than_a_core_is_cut(tmp_path, narrow):
+    """Two tiles add up its sums; every spike and membrane as on one core, in the time expected."""
+    out = tmp_path / "out"
+    assert run(out, "--mesh", "2x2", "--target", narrow) == 0
+    found = json.loads((out / "verify" / "verify.json").read_text())
+    assert found["mismatches"] == 0
+    assert found["events_compared"] > 100 and found["membranes_compared"] == 2 * 42
+    parts = [part for each in found["mesh"]["tiles"] for part in each["parts"]]
+    assert sorted(part[3:] for part in parts if len(part) > 3) == [[0, 31], [32, 63]]
+    mesh = found["mesh"]
+    assert mesh["expected_cycles"] == pytest.approx(mesh["cycles"], rel=0.03)
+    assert (out / "verify" / "mesh.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_cannot_be_cut_by_axons_is_one_line(tmp_path, narrow, capsys):
+    out = str(tmp_path / "out")
+    assert run(out, "--mesh", "2x2", "--target", narrow, "--adders", "loa:4") == 2
+    assert "lif1 must have an exact adder to be cut by axons, not" in capsys.readouterr().err
+    assert run(out, "--mesh", "2", "--target", narrow) == 2
+    assert "lif1 has 64 axons, for which it takes 2 tiles; with the other layers 3, not 2" in (
+        capsys.readouterr().err)
+
+
 @pytest.mark.parametrize(("options", "named"), [
     (["--mesh", "2", "--on", "netlist"], "--mesh: a fabric is simulated on the rtl"),
     (["--mesh", "2", "--tier-modes", "UV3@0.8"], "cells that fail are simulated on one core"),
