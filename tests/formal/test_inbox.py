@@ -154,8 +154,8 @@ def test_three_credits_are_one_too_many(prove):
 
 
 @pytest.mark.parametrize(("old", "new"), [
-    ("level.eq(level + (self.freed_stb & used[index])",
-     "level.eq((level | (self.freed_stb & used[index]))"),
+    ("level.eq(level + (done[index] & used[index])",
+     "level.eq((level | (done[index] & used[index]))"),
     ("self.i.ready.eq(~closing & (~spike | self.events.ready))",
      "self.i.ready.eq(~closing & (~spike | self.events.ready) & ~self.credits.valid)"),
     ("level.eq(self.data[1])", "level.eq(1)"),
