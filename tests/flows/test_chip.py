@@ -22,7 +22,7 @@ def compiled_at_800_millivolts(tmp_path_factory):
 
 
 def job_of(folder, chip=None):
-    job = resolve(steps.Options(net=folder, chip=chip))
+    job = resolve(steps.Options(net=folder, chip=chip), "compile")
     return job, load_program(folder / "program")
 
 
