@@ -371,6 +371,11 @@ class HardwareConfig:
         return 1 if self.lanes <= 16 else self.lanes // 8
 
     @property
+    def preview(self) -> int:
+        """Cycles in which a word is looked over before its bits are taken: one in a wide core."""
+        return int(self.blocks > 1)
+
+    @property
     def address_copies(self) -> int:
         """Copies of the address of a weight word: one for each tier of a wide core."""
         return 1 if self.blocks == 1 else len(self.tiers)

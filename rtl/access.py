@@ -111,26 +111,30 @@ class HostAccess(wiring.Component):
         request = self.request.payload
         space, address = request.space, request.address
         is_register = space == Space.REGISTERS
-        pending = Signal()
+        pending, writing, to_register = Signal(), Signal(), Signal()
         served = Signal()
         waking = Signal()
         rested = Signal()
         m.d.sync += [pending.eq(self.request.valid & ~self.request.ready & ~waking),
+                     writing.eq(request.write), to_register.eq(is_register),
                      rested.eq(self.idle)]
         m.d.comb += [
-            served.eq(pending & (is_register | rested)),
+            served.eq(pending & (to_register | rested)),
             self.hold.eq(self.request.valid & ~is_register),
         ]
         chunk = self._locate(m, address, space)
         slot = self._stage(m)
+        storing, lane = Signal(), Signal.like(chunk["lane"])
         tier_writes = Signal(len(self._config.tiers))
         write = Signal()
-        m.d.comb += write.eq(served & request.write)
+        m.d.comb += write.eq(served & writing)
         m.d.sync += [
             self.busy.eq(pending & rested), self.weight_write.eq(tier_writes),
             self.descriptor_address.eq(address), self.descriptor_i.eq(request.data),
-            self.descriptor_write.eq(0), self.state_lanes.eq(0), self.state_i.eq(0),
+            self.descriptor_write.eq(0), storing.eq(0), lane.eq(chunk["lane"]), self.state_i.eq(0),
         ]
+        with m.If(storing):
+            m.d.comb += self.state_lanes.eq(1 << lane)
         with m.If(write):
             m.d.comb += self.request.ready.eq(1)
             with m.If(is_register):
@@ -138,13 +142,13 @@ class HostAccess(wiring.Component):
             with m.Elif(space == Space.DESCRIPTORS):
                 m.d.sync += self.descriptor_write.eq(1)
             with m.Elif((space == Space.STATE) & chunk["state_last"]):
-                m.d.sync += [self.state_lanes.eq(1 << chunk["lane"]), self.state_i.eq(slot)]
+                m.d.sync += [storing.eq(1), self.state_i.eq(slot)]
             with m.Elif(space[3] & chunk["weight_last"]):
                 m.d.comb += tier_writes.eq(1 << space[:3])
         wanted, lost, switched = self._modes(m, write & is_register)
         if self._config.bank == "spram":
             self._sleep(m, wanted & switched, waking)
-        self._read(m, served & ~request.write, chunk, {
+        self._read(m, served & ~writing, chunk, {
             Register.LAYERS: self.layers, Register.INPUT_AXONS: self.input_axons,
             Register.TIER_GATED: wanted, Register.TIER_FILL: self.fill_mid,
             Register.TIER_LOST: lost})

@@ -240,8 +240,8 @@ class Core(wiring.Component):
             state.write_address.eq(sequencer.store_row),
         ]
         stored, cleared = Signal(config.lanes), Signal(config.lanes)
-        with m.If(sequencer.store[0]):
-            m.d.comb += stored.eq(sequencer.finishing)
+        stores = Cat(*[store.replicate(config.lanes // config.blocks) for store in sequencer.store])
+        m.d.comb += stored.eq(sequencer.finishing & stores)
         with m.If(scheduler.clearing):
             row = StateRegion.MEMBRANE * config.groups + scheduler.clear_row
             inside = scheduler.clear_row < config.groups

@@ -68,17 +68,15 @@ class Emitter(wiring.Component):
         m.d.comb += [self.free.eq(~taken[1]), self.empty.eq(taken == 0)]
 
         carries = self._config.has("partial")
-        names = ("mask", "row", "tick", "clear", *(["values"] if carries else []))
-        now = {name: Signal.like(getattr(self, name), name=f"now_{name}") for name in names[1:]}
-        next_ = {name: Signal.like(getattr(self, name), name=f"next_{name}") for name in names}
-        now_valid, next_valid = Signal(), Signal()
-
-        mask = SetBits(m, self._config.lanes, "mask")
+        names = ("row", "tick", "clear", *(["values"] if carries else []))
+        pushed = {name: getattr(self, name) for name in names}
+        mask = SetBits(m, self._config, "mask", pushed)
+        now = mask.tag
         marker = now["tick"] | now["clear"]
         spike = mask.any
         payload = self.output.payload
         m.d.comb += [
-            self.output.valid.eq(now_valid & (spike | marker)),
+            self.output.valid.eq(mask.valid & (spike | marker)),
             payload.kind.eq(EventKind.SPIKE),
             payload.neuron.eq(Cat(mask.index, now["row"])),
         ]
@@ -91,21 +89,25 @@ class Emitter(wiring.Component):
             m.d.comb += payload.value.eq(Mux(spike, value, 0))
         last = (spike & ~mask.several & ~marker) | ~spike
         accepted = self.output.ready | ~self.output.valid
-        m.d.comb += release.eq(now_valid & last & accepted)
-        with m.If(now_valid & self.output.valid & self.output.ready):
+        m.d.comb += release.eq(mask.valid & last & accepted)
+        leaving = release | ~mask.valid
+        with m.If(~leaving & self.output.valid & self.output.ready):
             mask.take(m)
-        with m.If(release | ~now_valid):
-            m.d.sync += now_valid.eq(next_valid | self.push)
-            mask.load(m, self.mask, next_["mask"], next_valid)
-            for name in names[1:]:
-                with m.If(next_valid):
-                    m.d.sync += now[name].eq(next_[name])
-                with m.Else():
-                    m.d.sync += now[name].eq(getattr(self, name))
-            m.d.sync += next_valid.eq(next_valid & self.push)
-        with m.Elif(self.push):
-            m.d.sync += next_valid.eq(1)
-        with m.If(self.push):
-            for name in names:
-                m.d.sync += next_[name].eq(getattr(self, name))
+        if self._config.preview:
+            mask.feed(m, leaving, self.push, self.mask, pushed)
+        else:
+            self._queue(m, mask, leaving, pushed)
         return m
+
+    def _queue(self, m, mask, leaving, pushed):
+        """Keep a mask that is pushed while another one is sent."""
+        valid, word = Signal(name="next_valid"), Signal.like(self.mask, name="next_mask")
+        kept = {name: Signal.like(each, name=f"next_{name}") for name, each in pushed.items()}
+        mask.feed(m, leaving, valid | self.push, Mux(valid, word, self.mask),
+                  {name: Mux(valid, kept[name], pushed[name]) for name in pushed})
+        with m.If(leaving):
+            m.d.sync += valid.eq(valid & self.push)
+        with m.Elif(self.push):
+            m.d.sync += valid.eq(1)
+        with m.If(self.push):
+            m.d.sync += [word.eq(self.mask), *[kept[name].eq(pushed[name]) for name in pushed]]

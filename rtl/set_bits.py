@@ -1,88 +1,130 @@
-"""The set bits of a word one after the other, lowest first, in blocks so that it is fast."""
+"""The set bits of words one after the other, lowest first."""
 
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 
+from lamina.models.config import HardwareConfig
+
 __all__ = ["SetBits"]
 
-_BLOCK = 16
+_BLOCKS = 8
 
 
 class SetBits:
-    """A register of a word and its lowest set bit; statements of its owner load it and take bits.
+    """A word at work, whose set bits are taken one per cycle, and in a wide core one ahead of it.
 
-    Words of more than 16 bits are looked at in blocks of 16, of which none that is empty takes
-    time.
+    A wide word has eight blocks. Which of them have a bit is found while the word waits, so that
+    the next spike is at most two short ways from a register: the block at work, or the block whose
+    number is known.
 
     Parameters
     ----------
     m : Module
-    width : int
-        A power of two.
+    config : HardwareConfig
+        ``lanes`` bits per word; ``preview`` cycles from :meth:`feed` until a word is at work.
     name : str
         Prefix of the signals.
+    tags : dict of str to Signal
+        What travels with a word: names, and signals of the wanted shapes.
 
     Attributes
     ----------
-    any : Value
-        Whether a bit is left.
-    several : Value
-        Whether more than one is.
+    valid : Signal
+        A word is at work.
+    any, several : Value
+        Whether a bit of it is left; more than one.
     index : Value
         Number of the lowest.
+    tag : dict of str to Signal
+        What came with it.
+    waiting : Value
+        A word is ahead of it.
     """
 
-    def __init__(self, m: Module, width: int, name: str):
-        size = min(width, _BLOCK)
-        self._bits = Signal(size, name=name)
-        self._rest = Signal(size, name=f"{name}_rest")
+    def __init__(self, m: Module, config: HardwareConfig, name: str, tags: dict[str, Signal]):
+        self._name, self._wide = name, config.preview > 0
+        self._blocks = _BLOCKS if self._wide else 1
+        self._size = config.lanes // self._blocks
+        self.valid = Signal(name=f"{name}_valid")
+        self.tag = {key: Signal.like(each, name=f"{name}_{key}") for key, each in tags.items()}
+        self._bits = Signal(self._size, name=name)
+        self._rest = Signal(self._size, name=f"{name}_rest")
         lowest = _lowest(m, self._bits, f"{name}_lowest")
-        m.d.comb += self._rest.eq(self._bits & (self._bits - 1)[:size])
+        m.d.comb += self._rest.eq(self._bits & (self._bits - 1)[:self._size])
         self.any, self.several, self.index = self._bits.any(), self._rest.any(), lowest
-        self._blocks = width // size
-        if self._blocks > 1:
-            self._word = Signal(width, name=f"{name}_word")
-            self._left = Signal(self._blocks, name=f"{name}_left")
-            self._block = Signal(range(self._blocks), name=f"{name}_block")
-            self._following = _lowest(m, self._left, f"{name}_following")
+        self.waiting = Signal(name=f"{name}_waiting")
+        if self._wide:
+            self._word, self._ahead = (Signal(config.lanes, name=f"{name}_{each}")
+                                       for each in ("word", "ahead"))
+            self._left, self._filled = (Signal(_BLOCKS, name=f"{name}_{each}")
+                                        for each in ("left", "filled"))
+            self._block, self._next, self._first = (
+                Signal(range(_BLOCKS), name=f"{name}_{each}")
+                for each in ("block", "next", "first"))
+            self._ahead_tag = {key: Signal.like(each, name=f"{name}_ahead_{key}")
+                               for key, each in tags.items()}
             self.several = self.several | self._left.any()
             self.index = Cat(lowest, self._block)
 
-    def load(self, m: Module, word: Value, other: Value, chosen: Value) -> None:
-        """Take `word` in this cycle, or `other` where that is `chosen`.
+    def free(self, leaving: Value) -> Value:
+        """Whether :meth:`feed` may be given a word, if the one at work goes or none is there."""
+        return leaving | ~self.waiting if self._wide else leaving
 
-        Which of them it is may be known late: both are looked into.
+    def feed(self, m: Module, leaving: Value, valid: Value, word: Value, tags: dict[str, Value]
+             ) -> None:
+        """What comes in a cycle that is ``free``.
+
+        Parameters
+        ----------
+        m : Module
+        leaving : Value
+            The word at work goes, or none is there.
+        valid : Value
+            There is a word.
+        word : Value
+        tags : dict of str to Value
         """
-        if self._blocks == 1:
-            m.d.sync += self._bits.eq(Mux(chosen, other, word))
+        if not self._wide:
+            with m.If(leaving):
+                m.d.sync += [self.valid.eq(valid), self._bits.eq(word),
+                             *[self.tag[key].eq(tags[key]) for key in tags]]
             return
-        found = [self._look(m, each, f"{self._bits.name}_{name}")
-                 for name, each in (("one", word), ("other", other))]
-        m.d.sync += [
-            into.eq(Mux(chosen, second, first)) for into, first, second in zip(
-                (self._word, self._bits, self._block, self._left), *found, strict=True)]
-
-    def _look(self, m: Module, word: Value, name: str) -> tuple[Value, Value, Value, Value]:
-        """A word, its first block that has a bit, the number of that, and the others that have."""
-        filled = Signal(self._blocks, name=f"{name}_filled")
-        m.d.comb += filled.eq(Cat(*[word.word_select(block, _BLOCK).any()
-                                    for block in range(self._blocks)]))
-        first = _lowest(m, filled, f"{name}_first")
-        left = filled & (filled - 1)[:self._blocks]
-        return word, word.word_select(first, _BLOCK), first, left
+        filled = Signal(_BLOCKS, name=f"{self._name}_filling")
+        m.d.comb += filled.eq(Cat(*[word.word_select(block, self._size).any()
+                                    for block in range(_BLOCKS)]))
+        with m.If(self.free(leaving)):
+            m.d.sync += [
+                self.waiting.eq(valid), self._ahead.eq(word), self._filled.eq(filled),
+                self._first.eq(_lowest(m, filled, f"{self._name}_finding")),
+                *[self._ahead_tag[key].eq(tags[key]) for key in tags],
+            ]
+        left = _without_lowest(self._filled)
+        with m.If(leaving):
+            m.d.sync += [
+                self.valid.eq(self.waiting), self._word.eq(self._ahead),
+                self._bits.eq(self._ahead.word_select(self._first, self._size)),
+                self._block.eq(self._first), self._left.eq(left),
+                self._next.eq(_lowest(m, left, f"{self._name}_second")),
+                *[self.tag[key].eq(self._ahead_tag[key]) for key in tags],
+            ]
 
     def take(self, m: Module) -> None:
-        """Let go of the lowest bit in this cycle."""
+        """Let go of the lowest bit in this cycle; not in one in which the word goes."""
         m.d.sync += self._bits.eq(self._rest)
-        if self._blocks > 1:
+        if self._wide:
+            left = _without_lowest(self._left)
+            following = _lowest(m, left, f"{self._name}_following")
             with m.If(~self._rest.any()):
-                block = self._word.word_select(self._following, _BLOCK)
+                block = self._word.word_select(self._next, self._size)
                 m.d.sync += [
-                    self._bits.eq(Mux(self._left.any(), block, 0)),
-                    self._block.eq(self._following),
-                    self._left.eq(self._left & (self._left - 1)[:self._blocks]),
+                    self._bits.eq(Mux(self._left.any(), block, 0)), self._block.eq(self._next),
+                    self._left.eq(left), self._next.eq(following),
                 ]
+
+
+def _without_lowest(word: Value) -> Value:
+    return word & (word - 1)[:len(word)]
 
 
 def _lowest(m: Module, word: Value, name: str) -> Signal:

@@ -39,14 +39,14 @@ class StreamRegister(wiring.Component):
         keeping = Signal()
         free = Signal()
         m.d.comb += [free.eq(~self.o.valid | self.o.ready), self.i.ready.eq(~keeping)]
+        m.d.sync += keeping.eq((keeping | self.i.valid) & ~free)
         with m.If(free):
             m.d.sync += [
                 self.o.valid.eq(self.i.valid | keeping),
                 self.o.payload.eq(Mux(keeping, kept, self.i.payload)),
-                keeping.eq(0),
             ]
-        with m.Elif(self.i.valid & ~keeping):
-            m.d.sync += [keeping.eq(1), kept.eq(self.i.payload)]
+        with m.If(~keeping):
+            m.d.sync += kept.eq(self.i.payload)
         return m
 
 

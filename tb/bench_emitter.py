@@ -88,8 +88,9 @@ class Emissions:
     async def play(self, groups: Sequence[Group], *, delay: float) -> None:
         """Push `groups`, each a random while after a place was free, and wait for their events.
 
-        Without stalls a group is sent from the cycle after its push or after the last event before
-        it, one event per cycle; ``free`` and ``empty`` are held to that in every cycle.
+        Without stalls a group is sent from the cycle after its push, one later in a wide core, or
+        after the last event before it, one event per cycle; ``free`` and ``empty`` are held
+        to that in every cycle.
         """
         taken, reserved = len(self.output.taken), 0
         released: list[int] = []
@@ -108,7 +109,7 @@ class Emissions:
             if reserved > len(released) and self._rng.random() >= delay:
                 group = groups[len(released)]
                 values = group.inputs()
-                begin = max([now, *released[-1:]]) + 1
+                begin = max([now + CONFIG.preview, *released[-1:]]) + 1
                 released.append(begin + max(1, len(group.events())) - 1)
             await self.ports.settle(reserve=int(reserve), **values)
         expected = [event for group in groups for event in group.events()]

@@ -60,7 +60,7 @@ class Scans:
         given, words = len(words), [] if silent else words
         ready = ready or [0] * len(words)
         counts = [word.bit_count() for word in words]
-        due, end = scan_times(counts, ready, 0)
+        due, end = scan_times(counts, ready, 0, CONFIG.preview)
         self.lists[slot] = axons_of(words)
         counted, found, fetched = [], [], []
         for now in range(end + 1):

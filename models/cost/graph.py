@@ -45,13 +45,16 @@ class Scan:
         Spikes in each word as it arrives.
     silent : bool array (T,)
         Timesteps in which nothing came in: of the input no word is then looked at.
+    preview : int
+        Cycles in which the scanner looks a word over.
     """
 
-    def __init__(self, entry: dict[DescriptorField, int], counts: np.ndarray, silent: np.ndarray):
+    def __init__(self, entry: dict[DescriptorField, int], counts: np.ndarray, silent: np.ndarray,
+                 preview: int):
         place = entry[DescriptorField.SOURCE]
         self.row = place & ~_INTERNAL if place & _INTERNAL else None
         self.erases = not place & (_INTERNAL | _KEEP)
-        self._counts = counts.tolist()
+        self._counts, self._preview = counts.tolist(), preview
         self._silent = (silent & (self.row is None)).tolist()
 
     def times(self, t: int, position: int, start: int, stores: Sequence[int]
@@ -63,7 +66,7 @@ class Scan:
         """
         words = [] if self._silent[t] else self._counts[t]
         ready = [store + 1 for store in stores[:len(words)]] or [0] * len(words)
-        return scan_times(words, ready, start)
+        return scan_times(words, ready, start, self._preview)
 
 
 class WindowScan:
@@ -75,22 +78,24 @@ class WindowScan:
         Spikes in each word of the map as it arrives.
     seen : int array (positions, walk)
         Words that each position looks at, -1 for those outside the map.
+    preview : int
+        Cycles in which the scanner looks a word over.
     """
 
     row = None
     erases = False
 
-    def __init__(self, counts: np.ndarray, seen: np.ndarray):
+    def __init__(self, counts: np.ndarray, seen: np.ndarray, preview: int):
         outside = np.full((len(counts), 1), OUTSIDE, dtype=counts.dtype)
         self._counts, self._seen = np.hstack((counts, outside)), seen
-        self._t, self._walks = -1, []
+        self._t, self._walks, self._preview = -1, [], preview
 
     def times(self, t: int, position: int, start: int, stores: Sequence[int]
               ) -> tuple[Sequence[int], int]:
         """As those of :meth:`Scan.times`; its map is complete before it starts."""
         if t != self._t:
             self._t, self._walks = t, self._counts[t][self._seen].tolist()
-        counted, complete = window_times(tuple(self._walks[position]))
+        counted, complete = window_times(tuple(self._walks[position]), self._preview)
         return [start + cycle for cycle in counted], start + complete
 
 
@@ -145,7 +150,7 @@ def jobs_of(program: Program, config: HardwareConfig, spikes: np.ndarray,
     entries, sent = iter(placement.entries), {INPUT: spikes, **dict(enumerate(layer_spikes))}
     found = []
     for index, (layer, placed) in enumerate(zip(program.layers, placement.layers, strict=True)):
-        scans = tuple(_scan(next(entries), source, layer, placement, sent, config.lanes)
+        scans = tuple(_scan(next(entries), source, layer, placement, sent, config)
                       for source in layer.sources or (None,))
         closing = index == len(program.layers) - 1
         events = _row_counts(placed, layer_spikes[index], config.lanes) \
@@ -158,18 +163,20 @@ def jobs_of(program: Program, config: HardwareConfig, spikes: np.ndarray,
 
 
 def _scan(entry: dict[DescriptorField, int], source: Source | None, layer: Layer,
-          placement: Placement, sent: dict[int, np.ndarray], lanes: int) -> Scan | WindowScan:
+          placement: Placement, sent: dict[int, np.ndarray], config: HardwareConfig
+          ) -> Scan | WindowScan:
+    lanes, preview = config.lanes, config.preview
     words, silent = entry[DescriptorField.SOURCE_WORDS], ~sent[INPUT].any(axis=1)
     if source is None:
-        return Scan(entry, np.zeros((len(silent), words), dtype=np.int64), silent)
+        return Scan(entry, np.zeros((len(silent), words), dtype=np.int64), silent, preview)
     units = slice(source.first, source.first + source.units)
     arriving = _delayed(sent[source.layer][:, units], source.delay)
     if source.window is not None:
         return WindowScan(_map_counts(source.window, arriving, lanes),
-                          _seen_words(source.window, layer.shape[1:], lanes))
+                          _seen_words(source.window, layer.shape[1:], lanes), preview)
     lines = placement.input_axons[units] if source.layer == INPUT \
         else placement.layers[source.layer].units
-    return Scan(entry, _word_counts(lines, arriving, words, lanes), silent)
+    return Scan(entry, _word_counts(lines, arriving, words, lanes), silent, preview)
 
 
 def _delayed(spikes: np.ndarray, delay: int) -> np.ndarray:

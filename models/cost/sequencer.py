@@ -43,7 +43,7 @@ class Emitter:
     Parameters
     ----------
     late : int
-        Cycles that a mask takes to get there: one in a wide core.
+        Cycles that a mask takes until its spikes can be sent: two in a wide core.
     """
 
     def __init__(self, late: int = 0):

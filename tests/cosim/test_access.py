@@ -17,7 +17,7 @@ CONFIGS = {
                             state_bits=20, acc_bits=26),
 }
 MUTANTS = {
-    "does not wait for idle": ("(is_register | rested)", "1"),
+    "does not wait for idle": ("(to_register | rested)", "1"),
     "commits every chunk": ('(space == Space.STATE) & chunk["state_last"]',
                             "(space == Space.STATE)"),
     "commits every weight chunk": ('space[3] & chunk["weight_last"]', "space[3]"),

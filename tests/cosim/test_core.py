@@ -89,7 +89,7 @@ MUTANTS = {
     "a lost tier is not noticed": (
         access, "self.refused.eq((kept & ~switched).any())", "self.refused.eq(0)"),
     "modes change at once": (access, "Mux(self.between & self.idle, wanted,", "Mux(1, wanted,"),
-    "memories served while busy": (access, "(is_register | rested)", "1"),
+    "memories served while busy": (access, "(to_register | rested)", "1"),
     "both sources are the bitmap": (
         core, "scanner.word.eq(Mux(job.internal, scan.data, buffer.word))",
         "scanner.word.eq(buffer.word)"),

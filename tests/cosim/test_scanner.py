@@ -10,7 +10,8 @@ BENCH = "lamina.tb.bench_scanner"
 CONFIGS = {
     "small": HardwareConfig(lanes=4, tiers=(4, 4), axons=32, groups=4),
     "eight": HardwareConfig(lanes=8, axons=128, groups=4),
-    "wide": HardwareConfig(lanes=16, axons=64, groups=2),
+    "sixteen": HardwareConfig(lanes=16, axons=64, groups=2),
+    "wide": HardwareConfig(lanes=32, axons=128, groups=2),
 }
 MUTANTS = {
     "overtakes the source": ("(wanted < self.ready_words)", "1"),
@@ -18,9 +19,11 @@ MUTANTS = {
                           "queued_valid.eq(in_flight)"),
     "one slot for both": ("self.read_index | (self.read_slot << self._axon_bits)",
                           "self.read_index"),
-    "ends early": ("finished & ~in_flight & ~queued_valid & advance", "wanted == total"),
+    "ends early": ("finished & ~in_flight & ~queued_valid & ~bits.waiting & advance",
+                   "wanted == total"),
     "looks at silence": ("Mux(self.silent, 0, self.words)", "self.words"),
-    "wastes a cycle": ("advance.eq(~active | ~bits.several)", "advance.eq(~active | ~bits.any)"),
+    "wastes a cycle": ("advance.eq(~bits.valid | ~bits.several)",
+                       "advance.eq(~bits.valid | ~bits.any)"),
 }
 QUICK = "ends early"
 
@@ -32,7 +35,8 @@ def bench(module, config, verilog, build_dir):
 
 
 @pytest.mark.parametrize("shape", [
-    "small", *(pytest.param(shape, marks=pytest.mark.long) for shape in ("eight", "wide"))])
+    "small", "wide",
+    *(pytest.param(shape, marks=pytest.mark.long) for shape in ("eight", "sixteen"))])
 def test_scanner(shape, verilog, build_dir):
     bench(scanner, CONFIGS[shape], verilog, build_dir)
 
@@ -44,10 +48,25 @@ def test_mutants_die(name, verilog, build_dir, mutant, killed):
         bench(mutant(scanner, *MUTANTS[name]), CONFIGS["small"], verilog, build_dir)
 
 
+SET_BITS_MUTANTS = {
+    "the highest bit is first": (
+        "small", '"-" * (len(word) - position - 1) + "1" + "0" * position',
+        '"0" * (len(word) - position - 1) + "1" + "-" * position'),
+    "leaves blocks behind": ("wide", "self.several | self._left.any()", "self.several"),
+    "the first block is the lowest": (
+        "wide", "self._ahead.word_select(self._first, self._size)",
+        "self._ahead[:self._size]"),
+    "one block twice": ("wide", "_without_lowest(self._left)", "self._left"),
+    "overruns a word": ("wide", "leaving | ~self.waiting if self._wide",
+                        "self.waiting | 1 if self._wide"),
+    "forgets the third block": ("wide", "self._next.eq(following)", "self._next.eq(0)"),
+}
+
+
 @pytest.mark.long
-def test_the_lowest_bit_is_first(verilog, build_dir, mutant, killed, monkeypatch):
-    changed = mutant(set_bits, '"-" * (len(word) - position - 1) + "1" + "0" * position',
-                     '"0" * (len(word) - position - 1) + "1" + "-" * position')
-    monkeypatch.setattr(scanner, "SetBits", changed.SetBits)
+@pytest.mark.parametrize("name", SET_BITS_MUTANTS)
+def test_mutants_of_the_set_bits_die(name, verilog, build_dir, mutant, killed, monkeypatch):
+    shape, *change = SET_BITS_MUTANTS[name]
+    monkeypatch.setattr(scanner, "SetBits", mutant(set_bits, *change).SetBits)
     with killed:
-        bench(scanner, CONFIGS["small"], verilog, build_dir)
+        bench(scanner, CONFIGS[shape], verilog, build_dir)

@@ -14,9 +14,10 @@ from lamina.tb.runner import run_bench
 CONFIG = HardwareConfig(lanes=4, tiers=(4, 4), weight_words=256, axons=32, groups=4, layers=3,
                         state_bits=12, acc_bits=18)
 MUTANTS = {
-    "loses what came in the last moment": ("keeping.eq(1), kept", "kept"),
+    "loses what came in the last moment": ("(keeping | self.i.valid) & ~free", "0"),
     "takes more than it can keep": ("self.i.ready.eq(~keeping)", "self.i.ready.eq(1)"),
-    "gives again what it kept": ("keeping.eq(0),", ""),
+    "gives again what it kept": ("(keeping | self.i.valid) & ~free",
+                              "keeping | (self.i.valid & ~free)"),
     "overtakes": ("Mux(keeping, kept, self.i.payload)", "self.i.payload"),
 }
 
