@@ -122,7 +122,7 @@ class Core(wiring.Component):
             *[getattr(lanes, name).eq(getattr(sequencer, name))
               for name in job_switches(config)],
             *([scanner.kappa.eq(scheduler.kappa),
-               lanes.follow.eq(Mux(sequencer.tag, scanner.follow1, scanner.follow0))]
+               lanes.follow.eq(self._followed(m, scanner, sequencer))]
               if config.has("follow") else []),
             *([self.freed_stb.eq(scheduler.done_stb)] if config.has("ahead") else []),
             *([lanes.adder.eq(sequencer.adder)] if len(config.adders) > 1 else []),
@@ -138,6 +138,13 @@ class Core(wiring.Component):
                                lanes)
         return m
 
+    def _followed(self, m, scanner, sequencer):
+        """What the finishing group follows: the list may be another one's when it is added."""
+        followed = Signal.like(scanner.follow0)
+        with m.If(sequencer.listed_stb):
+            m.d.sync += followed.eq(Mux(sequencer.tag, scanner.follow1, scanner.follow0))
+        return followed
+
     def _connect_jobs(self, m, scheduler, sequencer):
         m.d.comb += [
             sequencer.job.eq(scheduler.job),
@@ -152,7 +159,7 @@ class Core(wiring.Component):
                                             attrs={"no_rw_check": 1})
         write, scan, former = masks.write_port(), masks.read_port(), masks.read_port()
         job = scheduler.job
-        behind = sequencer.active & (sequencer.tag != job.tag)
+        behind = Mux(sequencer.tag == job.tag, sequencer.ending, sequencer.active)
         spiked = Signal(config.lanes)
         m.d.sync += spiked.eq(former.data)
         m.d.comb += [
@@ -226,7 +233,7 @@ class Core(wiring.Component):
         cycle later for the host, two for a layer.
         """
         asked = self.request.valid & self.request.payload.space[3]
-        needed = Mux(sequencer.active, ~sequencer.gated, 0) | asked.replicate(len(weights.standby))
+        needed = Mux(sequencer.active, ~sequencer.resting, 0) | asked.replicate(len(weights.standby))
         m.d.sync += weights.standby.eq(~needed)
         m.d.comb += weights.sleep.eq(access.sleep)
 

@@ -13,6 +13,12 @@ from lamina.rtl.scheduler import job_layout, job_switches
 
 __all__ = ["Sequencer", "finish_slots"]
 
+_APART = 6
+"""Cycles between the last elements of two jobs' groups, beside those of the finish: the one is
+stored when the other is issued."""
+_TURN = 4
+"""Cycles from taking a job until what its additions need takes the place of the job before."""
+
 
 def finish_slots(config: HardwareConfig) -> tuple[str, ...]:
     """What the state memory is read for when a group ends, a cycle each: names of the slots.
@@ -36,6 +42,10 @@ class Sequencer(wiring.Component):
     groups without a gap as long as they have enough elements (cost:
     :func:`lamina.models.cost.sample_cycles`).
 
+    A job is taken as soon as the last element of the one before was issued: while that one ends,
+    the membranes of the next are loaded, those of the same rows behind their store, and its elements
+    follow. At most one job ends: the first group of the next one finishes behind it.
+
     Parameters
     ----------
     config : HardwareConfig
@@ -43,13 +53,13 @@ class Sequencer(wiring.Component):
     Members
     -------
     job, job_valid, job_take
-        From the scheduler; taken when the job before is stored.
+        From the scheduler; taken when the job before is issued.
     count : In(log2(axons) + 1)
         Entries of list ``tag`` so far.
     complete : In(1)
         The list will not grow.
     tag : Out(1)
-        List of the running job.
+        List of the job that is issued.
     read_index : Out(log2(axons))
         Entry of that list wanted in this cycle.
     axon : In(log2(axons))
@@ -59,7 +69,9 @@ class Sequencer(wiring.Component):
     host_address : In
         What ``address`` follows, a cycle later, while no job runs.
     gated : Out(tiers)
-        Gate mask of the running layer.
+        Gate mask of the layer whose weights are read.
+    resting : Out(tiers)
+        Tiers that neither this layer nor the one that was taken last reads.
     add, first, enabled : Out
         To the lanes (cycle 5).
     state_address : Out
@@ -71,23 +83,27 @@ class Sequencer(wiring.Component):
     store : Out(1)
         Membranes and spikes of ``store_row`` are to be stored (cycle 9).
     rows_done : Out
-        Groups of the running job stored so far.
+        Groups of the finishing job stored so far.
     reserve, push, tick : Out(1)
         To the emitter; ``report``: the job's spikes are wanted.
     free : In(1)
     active : Out(1)
-        A job runs.
+        A job runs or ends.
+    ending : Out(1)
+        All elements of a job were issued, its last group is not stored yet.
     sops : Out
         Weights added to neurons in this cycle.
     silent, refractory, subtractive, receives : Out(1)
         To the lanes, each with its feature only.
     sends, side : Out(1)
-        Of the running job: its sums leave, and where those of other tiles lie; with the feature
+        Of the finishing job: its sums leave, and where those of other tiles lie; with the feature
         ``partial`` only.
     base_row : Out
-        First row of the running job; with the feature ``sources`` only.
+        First row of the finishing job; with the feature ``sources`` only.
+    listed_stb : Out(1)
+        The last element of a group is issued; with the feature ``follow`` only.
     adder : Out
-        Of the running job; where there are several.
+        Of the job whose weights are added; where there are several.
     """
 
     def __init__(self, config: HardwareConfig):
@@ -110,6 +126,7 @@ class Sequencer(wiring.Component):
                                             config.address_copies)),
             "host_address": In((config.weight_words - 1).bit_length()),
             "gated": Out(len(config.tiers)),
+            "resting": Out(len(config.tiers)),
             "add": Out(config.blocks),
             "first": Out(config.blocks),
             "enabled": Out(config.lanes),
@@ -127,10 +144,12 @@ class Sequencer(wiring.Component):
             "report": Out(1),
             "free": In(1),
             "active": Out(1),
+            "ending": Out(1),
             "sops": Out((config.lanes - 1).bit_length() + 1),
             **{name: Out(1) for name in job_switches(config)},
             **({"base_row": Out(self._row_bits)} if config.has("sources") else {}),
             **({"sends": Out(1), "side": Out(1)} if config.has("partial") else {}),
+            **({"listed_stb": Out(1)} if config.has("follow") else {}),
             **({"adder": Out(range(len(config.adders)))} if len(config.adders) > 1 else {}),
         })
         self._slots = finish_slots(config)
@@ -138,36 +157,51 @@ class Sequencer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self._config
-        job = Signal(job_layout(config))
-        last_mask = Signal(config.lanes)
-        m.d.sync += last_mask.eq(Cat(*[lane < job.last_lanes for lane in range(config.lanes)]))
-        m.d.comb += [
-            self.tag.eq(job.tag), self.gated.eq(job.gated),
-            self.report.eq(job.report), self.job_take.eq(self.job_valid & ~self.active),
-            *[getattr(self, name).eq(job[name]) for name in job_switches(config)],
-        ]
-        if config.has("sources"):
-            m.d.comb += self.base_row.eq(job.state_base)
-        if config.has("partial"):
-            m.d.comb += [self.sends.eq(job.sends), self.side.eq(job.side)]
-        if len(config.adders) > 1:
-            m.d.comb += self.adder.eq(job.adder)
-        rules = [job.rule] if config.blocks == 1 else copies(m, job.rule, config.blocks, "rule")
-        m.d.comb += [self.rule[block].eq(rule) for block, rule in enumerate(rules)]
-        with m.If(self.job_take):
-            m.d.sync += [job.eq(self.job), self.active.eq(1), self.rows_done.eq(0)]
-
-        loaded = Signal()
-        skip_tick = self._skip(m, job)
-        element = self._issue(m, job, loaded)
-        m.d.comb += self.reserve.eq(element["reserve"] | skip_tick)
+        job, running, skipping, loaded = Signal(job_layout(config)), Signal(), Signal(), Signal()
+        used = Cat(*[lane < job.last_lanes for lane in range(config.lanes)])
+        turn = self._turn(m, job, used)
+        skip_tick = self._skip(m, job, skipping)
+        element = self._issue(m, job, loaded, running)
         stages = self._pipeline(m, job, element)
-        self._accumulate(m, job, stages, last_mask)
-        finish = self._finish(m, job, stages, last_mask, skip_tick)
-        self._load(m, stages, finish, loaded)
+        m.d.comb += [
+            self.tag.eq(job.tag), self.reserve.eq(element["reserve"] | skip_tick),
+            self.job_take.eq(self.job_valid & ~running & ~skipping & ~stages[1]["first"]),
+        ]
+        if config.has("follow"):
+            m.d.comb += self.listed_stb.eq(element["valid"] & element["last"])
+        self._accumulate(m, job, stages, used)
+        finish = self._finish(m, turn, stages, skip_tick)
+        self._load(m, job, stages, finish, loaded)
+        with m.If(turn.ended):
+            m.d.sync += [self.ending.eq(0), self.active.eq(running | skipping)]
+        with m.If(element["valid"] & element["last"] & element["final"]):
+            m.d.sync += self.ending.eq(1)
+        with m.If(self.job_take):
+            m.d.sync += [job.eq(self.job), self.active.eq(1)]
         return m
 
-    def _issue(self, m, job, loaded):
+    def _turn(self, m, job, used):
+        """Hand the job that was taken to the finish, when that of the one before is over."""
+        config, turn, fresh = self._config, _Turn(self._config), Signal()
+        m.d.comb += turn.begun.eq(fresh & (~self.ending | turn.ended))
+        with m.If(turn.begun):
+            m.d.sync += [turn.job.eq(job), turn.last_mask.eq(used), fresh.eq(0)]
+            m.d.sync += [self.store_row.eq(job.state_base), self.rows_done.eq(0)]
+        with m.If(self.job_take):
+            m.d.sync += fresh.eq(1)
+        done = turn.job
+        m.d.comb += [turn.next.eq(job), self.report.eq(done.report),
+                     *[getattr(self, name).eq(done[name]) for name in job_switches(config)
+                       if name != "subtractive"]]
+        if config.has("sources"):
+            m.d.comb += self.base_row.eq(done.state_base)
+        if config.has("partial"):
+            m.d.comb += [self.sends.eq(done.sends), self.side.eq(done.side)]
+        rules = [done.rule] if config.blocks == 1 else copies(m, done.rule, config.blocks, "rule")
+        m.d.comb += [self.rule[block].eq(rule) for block, rule in enumerate(rules)]
+        return turn
+
+    def _issue(self, m, job, loaded, running):
         """Decide about the next element; returns its flags in cycle 0.
 
         The list is seen one cycle late; what it means is one comparison, the rest is known before.
@@ -177,9 +211,8 @@ class Sequencer(wiring.Component):
         m.d.sync += [count.eq(self.count), complete.eq(self.complete)]
         following = Signal.like(self.count)
         groups = Signal(self._row_bits + 1)
-        running = Signal()
         first = Signal()
-        spacing = Signal(range(len(self._slots)))
+        spacing = Signal(range(len(self._slots) + _APART))
         names = ("valid", "real", "first", "last", "final", "reserve")
         element = {name: Signal(name=f"issue_{name}") for name in names}
         goes_on = Signal()
@@ -204,23 +237,22 @@ class Sequencer(wiring.Component):
             with m.If(element["last"]):
                 m.d.sync += [self.read_index.eq(0), following.eq(1), first.eq(1),
                              groups.eq(groups - 1), running.eq(~element["final"]),
-                             spacing.eq(len(self._slots) - 1)]
+                             spacing.eq(Mux(element["final"], len(self._slots) - 1 + _APART,
+                                            len(self._slots) - 1))]
         with m.If(self.job_take):
             m.d.sync += [self.read_index.eq(0), following.eq(1), first.eq(1),
                          groups.eq(self.job.groups), running.eq(self.job.groups != 0)]
         return element
 
-    def _skip(self, m, job):
+    def _skip(self, m, job, skipping):
         """End a job without groups; returns the strobe that pushes its TICK."""
         none = Signal()
-        skipped = Signal()
         tick = Signal(name="skip_tick")
-        with m.If(self.job_take):
-            m.d.sync += skipped.eq(self.job.groups == 0)
-        m.d.comb += [none.eq(self.active & skipped),
-                     tick.eq(none & job.closing & self.free)]
+        m.d.comb += [none.eq(skipping & ~self.ending), tick.eq(none & job.closing & self.free)]
         with m.If(none & (self.free | ~job.closing)):
-            m.d.sync += self.active.eq(0)
+            m.d.sync += [skipping.eq(0), self.active.eq(0)]
+        with m.If(self.job_take):
+            m.d.sync += skipping.eq(self.job.groups == 0)
         return tick
 
     def _pipeline(self, m, job, element):
@@ -238,10 +270,11 @@ class Sequencer(wiring.Component):
         fresh = Signal()
         with m.If(stages[1]["first"]):
             m.d.sync += fresh.eq(0)
-            with m.If(~fresh):
-                m.d.sync += base.eq(base + job.axons)
+            m.d.sync += base.eq(base + job.axons)
+            with m.If(fresh):
+                m.d.sync += base.eq(job.weight_base)
         with m.If(self.job_take):
-            m.d.sync += [base.eq(self.job.weight_base), fresh.eq(1)]
+            m.d.sync += fresh.eq(1)
         m.d.sync += axon.eq(self.axon)
         word = Signal.like(self.host_address)
         m.d.comb += word.eq(Mux(self.active, base + axon, self.host_address))
@@ -250,19 +283,37 @@ class Sequencer(wiring.Component):
         m.d.comb += self.access.eq(stages[3]["real"])
         return stages
 
-    def _accumulate(self, m, job, stages, last_mask):
-        last, blocks = stages[5], self._config.blocks
+    def _accumulate(self, m, job, stages, used):
+        """Weights into lanes; what a job sets there changes while none of its elements is there.
+
+        The last one of the job before is added 5 cycles after it was issued, the first one of the
+        next is read in no earlier than 6 after that job was taken.
+        """
+        config, last, blocks = self._config, stages[5], self._config.blocks
+        taken = [self.job_take]
+        for cycle in range(1, _TURN + 1):
+            taken.append(Signal(name=f"taken{cycle}"))
+            m.d.sync += taken[-1].eq(taken[-2])
+        lanes, last_mask = Signal.like(job.last_lanes), Signal(config.lanes, name="added_mask")
+        held = [(lanes, job.last_lanes), (last_mask, used), (self.gated, job.gated)]
+        if config.has("subtractive"):
+            held.append((self.subtractive, job.subtractive))
+        if len(config.adders) > 1:
+            held.append((self.adder, job.adder))
+        with m.If(taken[_TURN]):
+            m.d.sync += [register.eq(value) for register, value in held]
         m.d.comb += [
+            self.resting.eq(self.gated & job.gated),
             self.add.eq(Cat(*copies(m, stages[4]["real"], blocks, "add_copy"))),
             self.first.eq(Cat(*copies(m, stages[4]["first"], blocks, "first_copy"))),
-            self.enabled.eq(Mux(last["final"], last_mask, ~Const(0, self._config.lanes))),
+            self.enabled.eq(Mux(last["final"], last_mask, ~Const(0, config.lanes))),
         ]
         with m.If(last["real"]):
-            m.d.comb += self.sops.eq(Mux(last["final"], job.last_lanes, self._config.lanes))
+            m.d.comb += self.sops.eq(Mux(last["final"], lanes, config.lanes))
 
-    def _finish(self, m, job, stages, last_mask, skip_tick):
+    def _finish(self, m, turn, stages, skip_tick):
         """Cycles from 4 on of a group's last element; returns (reading, address, step)."""
-        slots = self._slots
+        slots, job, last_mask = self._slots, turn.job, turn.last_mask
         final = [stages[4]["final"] & stages[4]["last"]]
         steps = [stages[4]["last"]]
         for cycle in range(5, 7 + len(slots)):
@@ -272,9 +323,9 @@ class Sequencer(wiring.Component):
         row = Signal(self._row_bits)
         with m.If(steps[len(slots) - 1]):
             m.d.sync += row.eq(row + 1)
-        with m.If(self.job_take):
-            m.d.sync += [row.eq(self.job.state_base), self.store_row.eq(self.job.state_base)]
-        reading, address, step, late = self._finish_reads(m, job, steps, row)
+        with m.If(turn.begun):
+            m.d.sync += row.eq(turn.next.state_base)
+        reading, address, step, late = self._finish_reads(m, turn, steps, row)
         first, last = slots.index("first"), len(slots)
         store = steps[2 + last]
         threshold = Mux(late, final[3 + first], final[2 + first])
@@ -285,17 +336,16 @@ class Sequencer(wiring.Component):
             self.store.eq(Cat(*copies(m, steps[1 + last], self._config.blocks, "store_copy"))),
             self.tick.eq((final[2 + last] & job.closing) | skip_tick),
             self.push.eq((store & (job.report | self.tick)) | skip_tick),
+            turn.ended.eq(final[2 + last]),
         ]
-        with m.If(store):
+        with m.If(store & ~turn.begun):
             m.d.sync += [self.store_row.eq(self.store_row + 1),
                          self.rows_done.eq(self.rows_done + 1)]
-            with m.If(final[2 + last]):
-                m.d.sync += self.active.eq(0)
         return reading, address, step
 
-    def _finish_reads(self, m, job, steps, row):
+    def _finish_reads(self, m, turn, steps, row):
         """What is read in which slot; returns (reading, address, step, compares last)."""
-        slots = self._slots
+        slots, job = self._slots, turn.job
         late = Signal()
         behind = [ResetRule.SUBTRACT_DELAYED,
                   *([ResetRule.SUBTRACT_REDERIVED] if "correct" in slots else [])]
@@ -315,8 +365,8 @@ class Sequencer(wiring.Component):
             current_row = Signal(self._row_bits)
             with m.If(steps[len(slots) - 1]):
                 m.d.sync += current_row.eq(current_row + 1)
-            with m.If(self.job_take):
-                m.d.sync += current_row.eq(self.job.current_row)
+            with m.If(turn.begun):
+                m.d.sync += current_row.eq(turn.next.current_row)
             address = Mux(current, Cat(current_row, Const(StateRegion.MEMBRANE, 3)), address)
             adds = job.has_current
             if self._config.has("partial"):
@@ -330,8 +380,11 @@ class Sequencer(wiring.Component):
             step = Mux(correct, Mux(rederived, LaneStep.CORRECT, LaneStep.NONE), step)
         return reading, address, step, late
 
-    def _load(self, m, stages, finish, loaded):
-        """Read what the next group starts from when the finish leaves the port alone."""
+    def _load(self, m, job, stages, finish, loaded):
+        """Read what the next group starts from when the finish leaves the port alone.
+
+        What the job before has yet to store in the same rows is waited for.
+        """
         finishing, finish_address, finish_step = finish
         row = Signal(self._row_bits)
         left = Signal(self._row_bits + 1)
@@ -340,8 +393,9 @@ class Sequencer(wiring.Component):
         if self._config.has("rederived"):
             words.append((StateRegion.THETA, LaneStep.LOAD_THETA))
         word = Signal(range(len(words)))
-        granted = Signal()
-        m.d.comb += granted.eq(wanting & ~finishing)
+        granted, same, stale = Signal(), Signal(), Signal()
+        m.d.comb += [stale.eq(self.ending & same & (row >= self.store_row)),
+                     granted.eq(wanting & ~finishing & ~stale)]
         with m.If(granted):
             m.d.sync += word.eq(word + 1)
             with m.If(word == len(words) - 1):
@@ -353,7 +407,8 @@ class Sequencer(wiring.Component):
             m.d.sync += wanting.eq(1)
         with m.If(self.job_take):
             m.d.sync += [row.eq(self.job.state_base), left.eq(self.job.groups),
-                         wanting.eq(self.job.groups != 0)]
+                         wanting.eq(self.job.groups != 0),
+                         same.eq(self.job.state_base == job.state_base)]
         region, step = Signal(3), Signal(LaneStep)
         with m.Switch(word):
             for index, (place, action) in enumerate(words):
@@ -369,3 +424,13 @@ class Sequencer(wiring.Component):
         m.d.sync += later.eq(now)
         for block, step in enumerate(copies(m, later, self._config.blocks, "step_copy")):
             m.d.comb += self.step[block].eq(step)
+
+
+class _Turn:
+    """The job whose groups finish, and when the next one takes its place."""
+
+    def __init__(self, config: HardwareConfig):
+        self.job, self.next = (Signal(job_layout(config), name=name)
+                               for name in ("finishing_job", "next_job"))
+        self.last_mask = Signal(config.lanes, name="last_mask")
+        self.begun, self.ended = Signal(name="begun"), Signal(name="ended")

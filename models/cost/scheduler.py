@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from lamina.models.config import HardwareConfig
 from lamina.models.cost.graph import Jobs, Relay, Scan, WindowScan
-from lamina.models.cost.sequencer import Emitter, Steps, store_times
+from lamina.models.cost.sequencer import Emitter, Sequencer, Steps
 
 __all__ = ["Scheduler"]
 
@@ -32,10 +32,10 @@ class Scheduler:
     def __init__(self, config: HardwareConfig):
         self.emitter, self.now = Emitter(late=int(config.blocks > 1) + config.preview), 0
         self.erased = self.sops = 0
-        self._steps = Steps.of(config)
+        self._sequencer = Sequencer(Steps.of(config))
         self._aim = int(config.has("sources"))
         self._fetch = config.descriptor_fields + 1 + self._aim
-        self._stores, self._row, self._windowed = [0], None, False
+        self._windowed = False
 
     def run(self, t: int, tick: int, layers: Sequence[Jobs], relays: Sequence[Relay]) -> None:
         """Run timestep `t`, whose TICK is taken in cycle `tick`."""
@@ -52,7 +52,7 @@ class Scheduler:
             again = position and len(layer.scans) == 1
             start = self.now + (self._aim if again else self._fetch)
             if barrier and position == 0:
-                start = max(start, self._stores[-1] + 1)
+                start = max(start, self.stored + 1)
             self._job(t, layer, position, start)
         self._windowed = layer.windowed
 
@@ -64,28 +64,28 @@ class Scheduler:
             times, end = scan.times(t, position, begin, self._behind(scan))
             counted += times
             self.erased = end if scan.erases else self.erased
-        take = max(start, self._stores[-1]) + 1
+        take = self._sequencer.take(start + 1)
         rows = slice(position * layer.groups, (position + 1) * layer.groups)
         events = layer.events[t][rows] if layer.events else None
         closing = layer.closing and position == layer.positions - 1
-        self._stores = store_times(counted, end + self._aim, take, layer.groups, self.emitter,
-                                   events, closing, self._steps)
-        self._row = layer.row + rows.start
+        self._sequencer.run(counted, end + self._aim, take, layer.row + rows.start, layer.groups,
+                            self.emitter, events, closing)
         self.sops += len(counted) * layer.columns
         self.now = max(end, take) + 2
 
     @property
     def stored(self) -> int:
         """Cycle in which the last group so far is stored."""
-        return self._stores[-1]
+        return self._sequencer.stores[-1]
 
     def _behind(self, scan: Scan | WindowScan) -> Sequence[int]:
         """Stores that a scan of the running layer follows."""
-        return self._stores if scan.row is not None and scan.row == self._row else ()
+        return self._sequencer.stores if scan.row is not None and scan.row == self._sequencer.row \
+            else ()
 
     def _relay(self, relay: Relay) -> None:
         """Copy words when everything before is stored."""
-        start = max(self.now + self._fetch, self._stores[-1] + 1)
+        start = max(self.now + self._fetch, self.stored + 1)
         self.now = start + 1 + max(1, relay.words)
         self._windowed = False
         if relay.erases:

@@ -1,4 +1,4 @@
-"""Cycles of a job: when its groups are stored, and when the emitter lets go of their spikes."""
+"""Cycles of jobs: when their groups are stored, and when the emitter lets go of their spikes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from lamina.models.config import HardwareConfig
 
-__all__ = ["Emitter", "Steps", "store_times"]
+__all__ = ["Emitter", "Sequencer", "Steps"]
 
 _FIRST_READ = 4
 _STORE = 6
@@ -65,54 +65,84 @@ class Emitter:
         self._released.append(begin + max(1, events) - 1)
 
 
-def store_times(
-    counted: Sequence[int], complete: int, take: int, groups: int, emitter: Emitter,
-    events: Sequence[int] | None, closing: bool, steps: Steps,
-) -> list[int]:
-    """Cycles in which the groups of a job are stored.
-
-    An element waits until the list is seen to go on or to end; the first one for the leaked
-    membrane of its group, the last one for a place in the emitter and for the finish of the group
-    before. With enough spikes a group takes one cycle per spike.
+class Sequencer:
+    """Runs job after job; one is taken when all elements of the one before are issued.
 
     Parameters
     ----------
-    counted : sequence of int
-        Cycles in which the entries of its list are first counted.
-    complete : int
-        Cycle in which the list is known not to grow.
-    take : int
-        Cycle in which the sequencer takes the job.
-    groups : int
-        At least 1.
-    emitter : Emitter
-        Takes the masks.
-    events : sequence of int, or None
-        Spikes of each group; None where the job does not report.
-    closing : bool
-        Whether a TICK follows the last group.
     steps : Steps
+
+    Attributes
+    ----------
+    stores : list of int
+        Cycles in which the groups of the last job so far are stored.
+    row : int or None
+        First row of that job.
     """
-    seen = [cycle + 1 for cycle in (*counted[1:], complete)]
-    loaded, last, reads, stores = take + 1 + steps.loads, take - steps.finish, set(), []
-    for group in range(groups):
-        marker = closing and group == groups - 1
-        emits = marker or events is not None
-        place = emitter.place() if emits else 0
-        first = max(loaded, last + 1, seen[0])
-        now = first
-        for glimpse in seen[1:] if first <= complete else ():
-            now = max(now + 1, glimpse)
-        last = max(now, first + len(seen) - 1, last + steps.finish, place)
-        first = last if len(seen) == 1 else first
-        stores.append(last + _STORE + steps.finish)
-        if emits:
-            emitter.push(stores[-1], (events[group] if events else 0) + marker)
-        reads |= {last + _FIRST_READ + read for read in range(steps.finish)}
-        loaded = first + 3
-        for _ in range(steps.loads):
-            loaded = _free(reads, loaded) + 1
-    return stores
+
+    def __init__(self, steps: Steps):
+        self.stores, self.row = [0], None
+        self._steps, self._reads = steps, set()
+        self._first = self._last = -_STORE - steps.finish
+
+    def take(self, valid: int) -> int:
+        """Cycle in which a job is taken that is offered from cycle `valid` on."""
+        return max(valid, self._last + 1, self._first + 2)
+
+    def run(self, counted: Sequence[int], complete: int, take: int, row: int, groups: int,
+            emitter: Emitter, events: Sequence[int] | None, closing: bool) -> None:
+        """Run a job.
+
+        An element waits until the list is seen to go on or to end; the first one for the leaked
+        membrane of its group, the last one for a place in the emitter and for the finish of the
+        group before, or of the job before. With enough spikes a group takes one cycle per spike.
+
+        Parameters
+        ----------
+        counted : sequence of int
+            Cycles in which the entries of its list are first counted.
+        complete : int
+            Cycle in which the list is known not to grow.
+        take : int
+            Cycle in which the sequencer takes the job.
+        row : int
+            First row of its groups.
+        groups : int
+            At least 1.
+        emitter : Emitter
+            Takes the masks.
+        events : sequence of int, or None
+            Spikes of each group; None where the job does not report.
+        closing : bool
+            Whether a TICK follows the last group.
+        """
+        finish, before = self._steps.finish, self.stores if row == self.row else ()
+        seen = [cycle + 1 for cycle in (*counted[1:], complete)]
+        apart, load, stores = finish + _STORE, take + 1, []
+        self._reads = {read for read in self._reads if read > take}
+        for group in range(groups):
+            marker = closing and group == groups - 1
+            emits = marker or events is not None
+            place = emitter.place() if emits else 0
+            stored = before[group] + 1 if before else 0
+            first = max(self._loaded(max(load, stored)), self._last + 1, seen[0])
+            now = first
+            for glimpse in seen[1:] if first <= complete else ():
+                now = max(now + 1, glimpse)
+            last = max(now, first + len(seen) - 1, self._last + apart, place)
+            first = last if len(seen) == 1 else first
+            stores.append(last + _STORE + finish)
+            if emits:
+                emitter.push(stores[-1], (events[group] if events else 0) + marker)
+            self._reads |= {last + _FIRST_READ + read for read in range(finish)}
+            self._first, self._last, apart, load = first, last, finish, first + 3
+        self.stores, self.row = stores, row
+
+    def _loaded(self, cycle: int) -> int:
+        """Cycle in which a group may begin whose words are read from `cycle` on."""
+        for _ in range(self._steps.loads):
+            cycle = _free(self._reads, cycle) + 1
+        return cycle
 
 
 def _free(taken: set[int], cycle: int) -> int:

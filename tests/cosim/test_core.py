@@ -58,12 +58,14 @@ MODEL_MUTANTS = {
     "the stored membrane is not compared": (
         sequencer, "words.append((StateRegion.THETA, LaneStep.LOAD_THETA))",
         "words.append((StateRegion.THETA, LaneStep.NONE))"),
-    "groups end too close": (sequencer, "spacing.eq(len(self._slots) - 1)", "spacing.eq(2)"),
+    "groups end too close": (sequencer, "                len(self._slots) - 1))]",
+                             "                2))]"),
+    "follows the list of the next job": (core, "with m.If(sequencer.listed_stb):", "with m.If(1):"),
     "switches stay": (sequencer, "getattr(self, name).eq(job[name])", "getattr(self, name).eq(0)"),
 }
 PIN_MUTANTS = {
     "stands by while it is read": (
-        core, "Mux(sequencer.active, ~sequencer.gated, 0)", "Mux(sequencer.active, 0, 0)"),
+        core, "Mux(sequencer.active, ~sequencer.resting, 0)", "Mux(sequencer.active, 0, 0)"),
     "stands by while the host writes": (core, "asked = self.request.valid &", "asked = 0 &"),
     "sleeps before the next sample": (access, "wanted & switched, waking", "wanted, waking"),
     "written while it wakes": (access, "~self.request.ready & ~waking", "~self.request.ready"),
@@ -75,7 +77,21 @@ MUTANTS = {
     "no place asked for": (
         sequencer, "complete & (spacing == 0) & (self.free | ~reporting)",
         "complete & (spacing == 0)"),
-    "groups too close": (sequencer, "spacing.eq(len(self._slots) - 1)", "spacing.eq(0)"),
+    "groups too close": (sequencer, "                len(self._slots) - 1))]",
+                         "                0))]"),
+    "the next job ends too close": (sequencer, "_APART = 6", "_APART = 0"),
+    "the next job is finished early": (
+        sequencer, "turn.begun.eq(fresh & (~self.ending | turn.ended))", "turn.begun.eq(fresh)"),
+    "additions of the next job": (sequencer, "_TURN = 4", "_TURN = 0"),
+    "membranes are loaded before their store": (
+        sequencer, "self.ending & same & (row >= self.store_row)", "0"),
+    "all rows wait for the last store": (
+        sequencer, "self.ending & same & (row >= self.store_row)", "self.ending & same"),
+    "leaks before the group before began": (
+        sequencer, '& ~stages[1]["first"])', ')'),
+    "rows of a job that ends are read early": (
+        core, "Mux(sequencer.tag == job.tag, sequencer.ending, sequencer.active)",
+        "(sequencer.tag != job.tag) & sequencer.active"),
     "weight base stays": (sequencer, "base.eq(base + job.axons)", "base.eq(base)"),
     "delayed order for all rules": (
         sequencer, "late.eq(Cat(*[job.rule == rule for rule in behind]).any())", "late.eq(1)"),
@@ -162,6 +178,6 @@ def change(monkeypatch, mutant, place):
     pytest.param(name, marks=[pytest.mark.long] * (name != "no correction"))
     for name in MODEL_MUTANTS])
 def test_mutants_of_the_models_die(name, verilog, build_dir, mutant, killed, monkeypatch):
-    monkeypatch.setattr(core, "Sequencer", mutant(*MODEL_MUTANTS[name]).Sequencer)
+    change(monkeypatch, mutant, MODEL_MUTANTS[name])
     with killed:
         bench(CONFIGS["models"], verilog, build_dir)
