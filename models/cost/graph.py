@@ -163,20 +163,13 @@ def _scan(entry: dict[DescriptorField, int], source: Source | None, layer: Layer
     if source is None:
         return Scan(entry, np.zeros((len(silent), words), dtype=np.int64), silent)
     units = slice(source.first, source.first + source.units)
-    arriving = _delayed(sent[source.layer][:, units], source.delay)
+    arriving = source.arriving(sent[source.layer])
     if source.window is not None:
         return WindowScan(_map_counts(source.window, arriving, lanes),
                           _seen_words(source.window, layer.shape[1:], lanes))
     lines = placement.input_axons[units] if source.layer == INPUT \
         else placement.layers[source.layer].units
     return Scan(entry, _word_counts(lines, arriving, words, lanes), silent)
-
-
-def _delayed(spikes: np.ndarray, delay: int) -> np.ndarray:
-    """`spikes` (T, units), each `delay` timesteps later."""
-    later = np.zeros_like(spikes)
-    later[delay:] = spikes[:max(0, len(spikes) - delay)]
-    return later
 
 
 def _word_counts(lines: np.ndarray, spikes: np.ndarray, words: int, lanes: int) -> np.ndarray:
