@@ -143,9 +143,9 @@ def jobs_of(program: Program, config: HardwareConfig, spikes: np.ndarray,
     """Layers of `program` with the spikes (T, units) of the input and of every layer."""
     placement = place(program, config.lanes, len(config.tiers))
     entries, sent = iter(placement.entries), {INPUT: spikes, **dict(enumerate(layer_spikes))}
-    found = []
+    silent, found = ~spikes.any(axis=1), []
     for index, (layer, placed) in enumerate(zip(program.layers, placement.layers, strict=True)):
-        scans = tuple(_scan(next(entries), source, layer, placement, sent, config.lanes)
+        scans = tuple(_scan(next(entries), source, layer, placement, sent, silent, config.lanes)
                       for source in layer.sources or (None,))
         closing = index == len(program.layers) - 1
         events = _row_counts(placed, layer_spikes[index], config.lanes) \
@@ -158,8 +158,9 @@ def jobs_of(program: Program, config: HardwareConfig, spikes: np.ndarray,
 
 
 def _scan(entry: dict[DescriptorField, int], source: Source | None, layer: Layer,
-          placement: Placement, sent: dict[int, np.ndarray], lanes: int) -> Scan | WindowScan:
-    words, silent = entry[DescriptorField.SOURCE_WORDS], ~sent[INPUT].any(axis=1)
+          placement: Placement, sent: dict[int, np.ndarray], silent: np.ndarray, lanes: int
+          ) -> Scan | WindowScan:
+    words = entry[DescriptorField.SOURCE_WORDS]
     if source is None:
         return Scan(entry, np.zeros((len(silent), words), dtype=np.int64), silent)
     units = slice(source.first, source.first + source.units)
