@@ -24,7 +24,7 @@ from lamina.models.source import INPUT, Source
 from lamina.models.tiers import effective_weights
 from lamina.models.trace import Trace
 
-__all__ = ["neuron_updates_per_sample", "run", "sops_per_sample"]
+__all__ = ["neuron_updates_per_sample", "run", "seen_layer", "sops_per_sample"]
 
 _BLOCK_SAMPLES = 48
 """Samples that one thread takes at once: Python's overhead per step against the caches."""
@@ -301,7 +301,7 @@ class _Network:
 
     def __init__(self, program: Program, tiers: tuple[int, ...]):
         self._program = program
-        self._layers = [_seen_layer(layer, program, tiers) for layer in program.layers]
+        self._layers = [seen_layer(layer, program, tiers) for layer in program.layers]
         ranges = [sum_range(layer, layer.weights, decay_bits=program.decay_bits,
                             state_bits=program.state_bits, acc_bits=program.acc_bits)
                   for layer in self._layers]
@@ -438,7 +438,7 @@ class _Network:
         result.spikes[rows, steps] = active.transpose(1, 0, 2)
 
 
-def _seen_layer(layer: Layer, program: Program, tiers: tuple[int, ...]) -> Layer:
+def seen_layer(layer: Layer, program: Program, tiers: tuple[int, ...]) -> Layer:
     """`layer` with the weights that are read while its or the program's tiers are gated."""
     gated = max(program.gated_tiers, layer.gated_tiers)
     seen = effective_weights(layer.weights, tiers, gated, program.tier_fill)

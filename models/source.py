@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
+
 from lamina.models.check import check_int
 
 __all__ = ["INPUT", "Source", "Window"]
@@ -120,3 +122,16 @@ class Source:
     def axons(self) -> int:
         """Rows of the weight matrix that belong to it."""
         return self.units if self.window is None else self.window.taps
+
+    def arriving(self, sent: np.ndarray) -> np.ndarray:
+        """Its spikes (..., T, units) when they arrive.
+
+        Parameters
+        ----------
+        sent : array (..., T, neurons)
+            All spikes of its layer, or of the input.
+        """
+        units = sent[..., self.first:self.first + self.units]
+        later = np.zeros_like(units)
+        later[..., self.delay:, :] = units[..., :max(0, units.shape[-2] - self.delay), :]
+        return later

@@ -1,10 +1,24 @@
-"""Registers that hold the same, so that none has to reach all of a wide core."""
+"""Registers that hold the same, so that none has to reach all of a wide core; when they pay."""
 
 from __future__ import annotations
 
 from amaranth.hdl import Module, Signal, Value
 
-__all__ = ["copies"]
+from lamina.models.config import HardwareConfig
+
+__all__ = ["copies", "is_fast"]
+
+
+def is_fast(config: HardwareConfig, platform: object) -> bool:
+    """Whether a wide core is for an FPGA: there the clock counts, on a chip the energy.
+
+    Parameters
+    ----------
+    config : HardwareConfig
+    platform : object
+        As given to ``elaborate``; None: an FPGA.
+    """
+    return config.blocks > 1 and platform is None
 
 
 def copies(m: Module, value: Value, count: int, name: str, *, init: int = 0

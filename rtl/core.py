@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from lamina.models.config import Counter, HardwareConfig, StateRegion
 from lamina.rtl.access import HostAccess
+from lamina.rtl.copies import is_fast
 from lamina.rtl.counters import Counters
 from lamina.rtl.emitter import Emitter
 from lamina.rtl.lanes import Lanes, StateMemory
@@ -85,8 +86,7 @@ class Core(wiring.Component):
         m.submodules.state = state = StateMemory(config)
         m.submodules.lanes = lanes = Lanes(config)
         m.submodules.emitter = emitter = Emitter(config)
-        m.submodules.counters = counters = Counters(
-            most, distributed=config.blocks > 1 and platform is None)
+        m.submodules.counters = counters = Counters(most, distributed=is_fast(config, platform))
         m.submodules.access = access = HostAccess(config, len(most))
         connect(m, flipped(self.events), buffer.events)
         connect(m, emitter.output, flipped(self.output))

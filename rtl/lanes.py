@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from lamina.models.adders.spec import AdderSpec
 from lamina.models.config import HardwareConfig, ResetRule
 from lamina.rtl.adders import chosen_sum, sum_of
-from lamina.rtl.copies import copies
+from lamina.rtl.copies import copies, is_fast
 from lamina.rtl.fixed import saturate
 
 __all__ = ["LaneStep", "Lanes", "StateMemory"]
@@ -37,11 +37,6 @@ class LaneStep(enum.Flag, shape=10):
     LOAD_THETA = 128
     CORRECT = 256
     FOLLOW = 512
-
-
-def _is_fast(config: HardwareConfig, platform) -> bool:
-    """Whether a wide core is for an FPGA: there the clock counts, on a chip the energy."""
-    return config.blocks > 1 and platform is None
 
 
 class StateMemory(wiring.Component):
@@ -87,7 +82,7 @@ class StateMemory(wiring.Component):
         config = self._config
         lanes = config.lanes // config.blocks
         width, words = lanes * config.slot_bits, []
-        fast = _is_fast(config, platform)
+        fast = is_fast(config, platform)
         moving = Const(1) if fast else copies(m, self._moves(m), 1, "moves", init=1)[0]
         distributed = fast and 8 * config.groups <= _DISTRIBUTED_ROWS
         addresses = copies(m, self.address, config.blocks, "row") if distributed else []
@@ -224,10 +219,10 @@ class Lanes(wiring.Component):
             delayed = Signal(name=f"delayed{block}")
             subtract = Signal(name=f"subtract{block}")
             m.d.comb += subtract.eq(control.at(LaneStep.THETA) | control.at(LaneStep.RESET))
-            domain = m.d.sync if _is_fast(self._config, platform) else m.d.comb
+            domain = m.d.sync if is_fast(self._config, platform) else m.d.comb
             domain += delayed.eq(control.rule == ResetRule.SUBTRACT_DELAYED)
             for lane in control.lanes:
-                acc = self._accumulate(m, lane, control, _is_fast(self._config, platform))
+                acc = self._accumulate(m, lane, control, is_fast(self._config, platform))
                 self._finish(m, lane, control, acc, delayed, subtract)
         return m
 

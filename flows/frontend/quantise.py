@@ -429,13 +429,6 @@ def _outside(sources: tuple[Source, ...]) -> tuple[Source, ...]:
     return tuple(outside)
 
 
-def _delayed(train: np.ndarray, delay: int) -> np.ndarray:
-    """`train` (N, T, units) `delay` timesteps later."""
-    late = np.zeros_like(train)
-    late[:, delay:] = train[:, :max(0, train.shape[1] - delay)]
-    return late
-
-
 def _state_bits(layers: tuple[Layer, ...], membranes: tuple[np.ndarray, ...]) -> int:
     """Store width: parameters and highest membrane with two bits to spare, the lowest as it is."""
     peak = max(int(np.abs(array).max()) for layer, v in zip(layers, membranes, strict=True)
@@ -485,8 +478,7 @@ def quantise(network: FloatNetwork, spikes: np.ndarray, labels: np.ndarray | Non
         if number in currents:
             continue
         feed = layer if layer.current is None else network.layers[layer.current]
-        trains = [_delayed(spikes[:, :, source.first:source.first + source.units]
-                           if source.layer == INPUT else fired[source.layer], source.delay)
+        trains = [source.arriving(spikes if source.layer == INPUT else fired[source.layer])
                   for source in feed.sources]
         peak = reference.layer_membranes[number].max(axis=(0, 1))
         search = _Search(network, number, recipe, trains, reference.layer_spikes[number], peak)

@@ -148,9 +148,9 @@ def jobs_of(program: Program, config: HardwareConfig, spikes: np.ndarray,
     """Layers of `program` with the spikes (T, units) of the input and of every layer."""
     placement = place(program, config.lanes, len(config.tiers))
     entries, sent = iter(placement.entries), {INPUT: spikes, **dict(enumerate(layer_spikes))}
-    found = []
+    silent, found = ~spikes.any(axis=1), []
     for index, (layer, placed) in enumerate(zip(program.layers, placement.layers, strict=True)):
-        scans = tuple(_scan(next(entries), source, layer, placement, sent, config)
+        scans = tuple(_scan(next(entries), source, layer, placement, sent, silent, config)
                       for source in layer.sources or (None,))
         closing = index == len(program.layers) - 1
         events = _row_counts(placed, layer_spikes[index], config.lanes) \
@@ -163,27 +163,19 @@ def jobs_of(program: Program, config: HardwareConfig, spikes: np.ndarray,
 
 
 def _scan(entry: dict[DescriptorField, int], source: Source | None, layer: Layer,
-          placement: Placement, sent: dict[int, np.ndarray], config: HardwareConfig
-          ) -> Scan | WindowScan:
-    lanes, preview = config.lanes, config.preview
-    words, silent = entry[DescriptorField.SOURCE_WORDS], ~sent[INPUT].any(axis=1)
+          placement: Placement, sent: dict[int, np.ndarray], silent: np.ndarray,
+          config: HardwareConfig) -> Scan | WindowScan:
+    lanes, preview, words = config.lanes, config.preview, entry[DescriptorField.SOURCE_WORDS]
     if source is None:
         return Scan(entry, np.zeros((len(silent), words), dtype=np.int64), silent, preview)
     units = slice(source.first, source.first + source.units)
-    arriving = _delayed(sent[source.layer][:, units], source.delay)
+    arriving = source.arriving(sent[source.layer])
     if source.window is not None:
         return WindowScan(_map_counts(source.window, arriving, lanes),
                           _seen_words(source.window, layer.shape[1:], lanes), preview)
     lines = placement.input_axons[units] if source.layer == INPUT \
         else placement.layers[source.layer].units
     return Scan(entry, _word_counts(lines, arriving, words, lanes), silent, preview)
-
-
-def _delayed(spikes: np.ndarray, delay: int) -> np.ndarray:
-    """`spikes` (T, units), each `delay` timesteps later."""
-    later = np.zeros_like(spikes)
-    later[delay:] = spikes[:max(0, len(spikes) - delay)]
-    return later
 
 
 def _word_counts(lines: np.ndarray, spikes: np.ndarray, words: int, lanes: int) -> np.ndarray:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from lamina.models.drive import Drive
 from lamina.models.fabric.mapping import FabricProgram, Tile
 from lamina.models.fixed import wrap
-from lamina.models.network import run
+from lamina.models.network import run, seen_layer
 from lamina.models.source import INPUT
-from lamina.models.tiers import effective_weights
 
 __all__ = ["FabricTrace", "run_fabric"]
 
@@ -81,14 +81,9 @@ def _run_tile(tile: Tile, spikes: np.ndarray, trace: FabricTrace, tiers: tuple[i
 def _weighted(tile: Tile, number: int, sent: dict[int, np.ndarray], tiers: tuple[int, ...]
               ) -> np.ndarray:
     """Sums of the weights behind the spikes of each timestep, int64 (N, T, neurons)."""
-    program, layer = tile.program, tile.program.layers[number]
-    weights = effective_weights(layer.weights, tiers, max(program.gated_tiers, layer.gated_tiers),
-                                program.tier_fill)
-    arriving = []
-    for source in layer.sources:
-        spikes = sent[source.layer][..., source.first:source.first + source.units]
-        later = np.zeros_like(spikes)
-        later[:, source.delay:] = spikes[:, :max(0, spikes.shape[1] - source.delay)]
-        arriving.append(later)
-    spikes = np.concatenate(arriving, axis=-1).astype(np.float64)
-    return (spikes @ weights.astype(np.float64)).astype(np.int64)
+    layer = seen_layer(tile.program.layers[number], tile.program, tiers)
+    frames = [source.arriving(sent[source.layer]) for source in layer.sources]
+    samples, timesteps, _ = frames[0].shape
+    sums, _ = Drive(layer, np.float64)([frame.reshape(samples * timesteps, -1)
+                                        for frame in frames])
+    return sums.reshape(samples, timesteps, -1)

@@ -220,3 +220,15 @@ def test_a_pooled_window_worked_by_hand():
     frame = np.array([[1, 1, 0, 0], [1, 0, 0, 1], [0, 0, 1, 1], [0, 0, 1, 1]], dtype=np.uint8)
     trace = run(program, frame.reshape(1, 1, 16), (4, 4), plain=True)
     assert trace.final_membranes[0].tolist() == [[3, 31, 10, 0, 4, 40]]
+
+
+@pytest.mark.parametrize(("first", "units", "delay", "wanted"), [
+    (0, 3, 0, [[1, 0, 1], [0, 1, 1], [1, 1, 0]]), (1, 2, 1, [[0, 0], [0, 1], [1, 1]]),
+    (2, 1, 3, [[0], [0], [0]]), (0, 1, 9, [[0], [0], [0]])])
+def test_spikes_of_a_source_arrive_late(first, units, delay, wanted):
+    sent = np.array([[1, 0, 1], [0, 1, 1], [1, 1, 0]], dtype=np.uint8)
+    source = Source(layer=INPUT, first=first, units=units, delay=delay)
+    found = source.arriving(sent)
+    assert found.dtype == sent.dtype and found.tolist() == wanted
+    assert source.arriving(np.stack([sent, 0 * sent])).tolist() == [wanted, np.zeros_like(
+        wanted).tolist()]
