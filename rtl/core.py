@@ -233,7 +233,8 @@ class Core(wiring.Component):
         cycle later for the host, two for a layer.
         """
         asked = self.request.valid & self.request.payload.space[3]
-        needed = Mux(sequencer.active, ~sequencer.resting, 0) | asked.replicate(len(weights.standby))
+        resting = Mux(sequencer.active, sequencer.resting, ~0)
+        needed = ~resting | asked.replicate(len(weights.standby))
         m.d.sync += weights.standby.eq(~needed)
         m.d.comb += weights.sleep.eq(access.sleep)
 

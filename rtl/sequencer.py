@@ -43,8 +43,8 @@ class Sequencer(wiring.Component):
     :func:`lamina.models.cost.sample_cycles`).
 
     A job is taken as soon as the last element of the one before was issued: while that one ends,
-    the membranes of the next are loaded, those of the same rows behind their store, and its elements
-    follow. At most one job ends: the first group of the next one finishes behind it.
+    the membranes of the next are loaded, those of the same rows behind their store, and its
+    elements follow. At most one job ends: the first group of the next one finishes behind it.
 
     Parameters
     ----------
