@@ -53,8 +53,8 @@ class HostAccess(wiring.Component):
     hold : Out(1)
         A memory is wanted: take no events, so that ``idle`` comes and stays.
     state_address, state_lanes, state_i, state_shift, state_o
-        To the state memory: row to read or write, lanes to write, slot, shift of each block of
-        lanes, slot of its lane 0. The slot is 0 but with a write.
+        To the state memory: row to read or write, lanes to write, slot for each block of lanes,
+        shift of each, slot of its lane 0. What is written is 0 but with a write.
     weight_address, weight_read, weight_write, weight_i, weight_o
         To the weight memory; the address a cycle before the rest, and while it is wanted.
     zero_stb, counter_read, counter_index, counter_low, counter_high, counter_ready
@@ -89,7 +89,7 @@ class HostAccess(wiring.Component):
             "hold": Out(1),
             "state_address": Out(self._row_bits),
             "state_lanes": Out(config.lanes),
-            "state_i": Out(config.slot_bits),
+            "state_i": Out(data.ArrayLayout(config.slot_bits, config.blocks)),
             "state_shift": Out(config.blocks),
             "state_o": In(data.ArrayLayout(config.slot_bits, config.blocks)),
             "weight_address": Out((config.weight_words - 1).bit_length()),
@@ -125,13 +125,16 @@ class HostAccess(wiring.Component):
         chunk = self._locate(m, address, space)
         slot = self._stage(m)
         storing, lane = Signal(), Signal.like(chunk["lane"])
+        stored = Signal(self._config.slot_bits)
+        m.d.comb += self.state_i.as_value().eq(
+            Cat(*copies(m, stored, self._config.blocks, "stored")))
         tier_writes = Signal(len(self._config.tiers))
         write = Signal()
         m.d.comb += write.eq(served & writing)
         m.d.sync += [
             self.busy.eq(pending & rested), self.weight_write.eq(tier_writes),
             self.descriptor_address.eq(address), self.descriptor_i.eq(request.data),
-            self.descriptor_write.eq(0), storing.eq(0), lane.eq(chunk["lane"]), self.state_i.eq(0),
+            self.descriptor_write.eq(0), storing.eq(0), lane.eq(chunk["lane"]),
         ]
         with m.If(storing):
             m.d.comb += self.state_lanes.eq(1 << lane)
@@ -142,7 +145,8 @@ class HostAccess(wiring.Component):
             with m.Elif(space == Space.DESCRIPTORS):
                 m.d.sync += self.descriptor_write.eq(1)
             with m.Elif((space == Space.STATE) & chunk["state_last"]):
-                m.d.sync += [storing.eq(1), self.state_i.eq(slot)]
+                m.d.sync += storing.eq(1)
+                m.d.comb += stored.eq(slot)
             with m.Elif(space[3] & chunk["weight_last"]):
                 m.d.comb += tier_writes.eq(1 << space[:3])
         wanted, lost, switched = self._modes(m, write & is_register)
@@ -177,17 +181,20 @@ class HostAccess(wiring.Component):
                 "weight": weight_chunk, "weight_last": weight_last}
 
     def _stage(self, m):
-        """Collect the chunks of a wide word, the newest one at the top; returns the state slot."""
+        """Collect the chunks of a wide word, the newest one at the top; returns the state slot.
+
+        A chunk is there in the second cycle after its request was taken: none is taken earlier.
+        """
         config = self._config
-        data = self.request.payload.data
-        taken = self.request.valid & self.request.ready & self.request.payload.write
+        data, taken = self.request.payload.data, Signal()
+        m.d.sync += taken.eq(self.request.valid & self.request.ready & self.request.payload.write)
         widest = max(config.slot_chunks, *(config.tier_chunks(t) for t in range(len(config.tiers))))
         if widest == 1:
             m.d.sync += self.weight_i.eq(data)
             return data
         staged = Signal(16 * (widest - 1))
         with m.If(taken):
-            m.d.sync += staged.eq(Cat(staged, data)[16:])
+            m.d.sync += staged.eq(Cat(staged, self.descriptor_i)[16:])
         whole = Cat(staged, data)
         with m.Switch(self.request.payload.space[:3]):
             for tier in range(len(config.tiers)):

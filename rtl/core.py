@@ -260,7 +260,8 @@ class Core(wiring.Component):
         for lane in range(config.lanes):
             membrane = lanes.membranes[lane].as_unsigned()
             extended = Cat(membrane, membrane[-1].replicate(config.slot_bits - config.state_bits))
-            m.d.comb += state.write_word[lane].eq((extended | access.state_i).as_signed())
+            given = access.state_i[lane * config.blocks // config.lanes]
+            m.d.comb += state.write_word[lane].eq((extended | given).as_signed())
 
     def _connect_output(self, m, sequencer, scheduler, emitter, lanes):
         """Masks to the emitter, in a wide core through a register."""
