@@ -10,7 +10,7 @@ from lamina.models.config import HardwareConfig
 from lamina.rtl.core import Core
 from lamina.rtl.streams import event_layout, output_layout, request_layout
 
-__all__ = ["StreamCore", "StreamRegister"]
+__all__ = ["StreamCore", "StreamCores", "StreamRegister"]
 
 
 class StreamRegister(wiring.Component):
@@ -92,4 +92,41 @@ class StreamCore(wiring.Component):
             connect(m, inner, register.i)
             connect(m, register.o, flipped(getattr(self, name)))
         m.d.sync += self.idle.eq(core.idle)
+        return m
+
+
+class StreamCores(wiring.Component):
+    """Cores side by side that share a clock and nothing else: who feeds them deals out samples.
+
+    Parameters
+    ----------
+    config : HardwareConfig
+        Of each.
+    count : int
+        At least 1.
+
+    Members
+    -------
+    core0, core1, ...
+        The streams of each :class:`StreamCore`.
+
+    Raises
+    ------
+    TypeError
+        If `config` is not a :class:`HardwareConfig`.
+    ValueError
+        If `count` is below 1.
+    """
+
+    def __init__(self, config: HardwareConfig, count: int):
+        if count < 1:
+            raise ValueError(f"count must be at least 1, not {count}")
+        self._cores = {f"core{number}": StreamCore(config) for number in range(count)}
+        super().__init__({name: Out(core.signature) for name, core in self._cores.items()})
+
+    def elaborate(self, platform):
+        m = Module()
+        for name, core in self._cores.items():
+            m.submodules[name] = core
+            connect(m, core, flipped(getattr(self, name)))
         return m

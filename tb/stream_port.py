@@ -55,6 +55,10 @@ class StreamPort:
         """Start clock and streams, then reset."""
         Clock(self.dut.clk, PERIOD_NS, unit="ns").start()
         await reset(self.dut)
+        self.listen()
+
+    def listen(self) -> None:
+        """Start the streams alone, where something else runs the clock."""
         for stream in self._streams:
             cocotb.start_soon(stream.run())
 

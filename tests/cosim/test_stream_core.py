@@ -22,8 +22,8 @@ MUTANTS = {
 }
 
 
-def play(folder, verilog, build_dir, stall, module=stream_core):
-    """Random samples through the core; returns what the bench counted."""
+def play(folder, verilog, build_dir, stall, module=stream_core, cores=1):
+    """Random samples through `cores` cores; returns what the bench counted."""
     for seed in range(20):
         rng = np.random.default_rng(seed)
         program = random_program(rng, CONFIG, timesteps=4)
@@ -33,9 +33,9 @@ def play(folder, verilog, build_dir, stall, module=stream_core):
     program.save(folder)
     np.save(folder / "spikes.npy", spikes)
     run_bench("lamina.tb.bench_stream_core", "stream_core",
-              [verilog(module.StreamCore(CONFIG), "stream_core")], build_dir,
+              [verilog(module.StreamCores(CONFIG, cores), "stream_core")], build_dir,
               environment={"LAMINA_CONFIG": CONFIG.to_json(), "LAMINA_CASE": str(folder),
-                           "LAMINA_STALL": str(stall)})
+                           "LAMINA_STALL": str(stall), "LAMINA_CORES": str(cores)})
     return json.loads((folder / "cycles.json").read_text())
 
 
@@ -44,6 +44,16 @@ def test_stream_core(stall, tmp_path, verilog, build_dir):
     found = play(tmp_path, verilog, build_dir, stall)
     assert found["samples"] == 6
     assert 6 * 4 < found["events"] < found["cycles"]
+
+
+def test_two_cores_take_turns(tmp_path, verilog, build_dir):
+    """The samples go to both, in about half the time."""
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+    one = play(tmp_path / "one", verilog, build_dir, 0.0)
+    two = play(tmp_path / "two", verilog, build_dir, 0.0, cores=2)
+    assert (two["samples"], two["events"]) == (one["samples"], one["events"])
+    assert 0.4 * one["cycles"] < two["cycles"] < 0.7 * one["cycles"]
 
 
 @pytest.mark.parametrize("name", [
@@ -56,3 +66,5 @@ def test_mutants_die(name, tmp_path, verilog, build_dir, mutant, killed):
 def test_other_configurations_are_refused():
     with pytest.raises(TypeError, match=r"^config must be a HardwareConfig, not 8$"):
         stream_core.StreamCore(8)
+    with pytest.raises(ValueError, match=r"^count must be at least 1, not 0$"):
+        stream_core.StreamCores(CONFIG, 0)
