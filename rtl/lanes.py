@@ -12,12 +12,11 @@ from lamina.models.config import HardwareConfig, ResetRule
 from lamina.rtl.adders import chosen_sum, sum_of
 from lamina.rtl.copies import copies, is_fast
 from lamina.rtl.fixed import saturate
+from lamina.rtl.scheduler import job_switches
 
 __all__ = ["LaneStep", "Lanes", "StateMemory"]
 
 _DISTRIBUTED_ROWS = 64
-_SWITCHES = {"silent": "currents", "refractory": "refractory", "subtractive": "subtractive",
-             "receives": "partial"}
 
 
 class LaneStep(enum.Flag, shape=10):
@@ -205,7 +204,7 @@ class Lanes(wiring.Component):
             "spikes": Out(config.lanes),
             "store": In(config.blocks),
             "membranes": Out(data.ArrayLayout(signed(config.state_bits), config.lanes)),
-            **{name: In(1) for name, feature in _SWITCHES.items() if config.has(feature)},
+            **dict.fromkeys(job_switches(config), In(1)),
             **({"follow": In(signed(config.state_bits))} if config.has("follow") else {}),
             **({"adder": In(range(len(config.adders)))} if len(config.adders) > 1 else {}),
             **({"partial": In(sums), "totals": Out(sums)} if config.has("partial") else {}),
