@@ -24,6 +24,12 @@ prep -top {name}
 """
 
 
+def signals(fragment):
+    """Signals that are assigned to in `fragment`, by name."""
+    return {signal.name: signal for statements in fragment.statements.values()
+            for statement in statements for signal in statement._lhs_signals()}
+
+
 @pytest.fixture
 def prove():
     """Function ``(component, ports, name, depth, mode="bmc") -> verdict``, PASS or FAIL.

@@ -22,6 +22,7 @@ from amaranth.hdl import (
 from lamina.models.aer import aer_axons
 from lamina.models.config import AerConfig, EventKind, HardwareConfig
 from lamina.rtl.link import aer
+from tests.formal.conftest import signals
 
 CORE = HardwareConfig(lanes=4, tiers=(4, 4), axons=32, groups=2)
 CAMERAS = {
@@ -32,12 +33,6 @@ CAMERAS = {
                      active_low=True),
 }
 NONE, TICK, CLEAR = 0, EventKind.TICK, EventKind.CLEAR
-
-
-def signals(fragment):
-    """Signals that are assigned to in `fragment`, by name."""
-    return {signal.name: signal for statements in fragment.statements.values()
-            for statement in statements for signal in statement._lhs_signals()}
 
 
 def before(m, signal):

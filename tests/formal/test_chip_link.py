@@ -19,15 +19,10 @@ from amaranth.hdl import (
 
 from lamina.models.fabric.config import ChipLinkConfig, MeshConfig, Port
 from lamina.rtl.fabric import chip_link
+from tests.formal.conftest import signals
 
 SMALL = {bits: ChipLinkConfig(flit_bits=5, link_bits=bits, sequence_bits=2) for bits in (4, 8)}
 MESH = MeshConfig(size=(3,), chips=(3,), payload_bits=2, link_bits=8)
-
-
-def signals(fragment):
-    """Signals that are assigned to in `fragment`, by name."""
-    return {signal.name: signal for statements in fragment.statements.values()
-            for statement in statements for signal in statement._lhs_signals()}
 
 
 def crc_by_division(crc, word):

@@ -22,18 +22,13 @@ from amaranth.hdl import (
 from lamina.models.config import HardwareConfig
 from lamina.models.fabric.config import ChannelField, FabricConfig, FlitKind
 from lamina.rtl.fabric import inbox
+from tests.formal.conftest import signals
 
 CHANNELS = 2
 CONFIG = FabricConfig(core=HardwareConfig(lanes=4, axons=16, groups=2), size=(2,),
                       channels=CHANNELS, targets=2)
 HOLD = 2
 BITMAPS = 2
-
-
-def signals(fragment):
-    """Signals that are assigned to in `fragment`, by name."""
-    return {signal.name: signal for statements in fragment.statements.values()
-            for statement in statements for signal in statement._lhs_signals()}
 
 
 class InboxProof(Elaboratable):

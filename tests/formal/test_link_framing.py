@@ -6,6 +6,7 @@ The CRC of a byte is proved equal to eight steps of a bit and then used as a lem
 from amaranth.hdl import Array, Assert, Cat, Const, Elaboratable, Fragment, Module, Mux, Signal
 
 from lamina.rtl.link.framing import FrameReceiver, FrameSender, crc_step
+from tests.formal.conftest import signals
 
 END, ESC, ESC_END, ESC_ESC = 0xC0, 0xDB, 0xDC, 0xDD
 
@@ -16,12 +17,6 @@ def crc_by_bits(crc, byte):
         feedback = crc[15] ^ byte[place]
         crc = Cat(Const(0, 1), crc[:15]) ^ Mux(feedback, 0x1021, 0)
     return crc
-
-
-def signals(fragment):
-    """Signals that are assigned to in `fragment`, by name."""
-    return {signal.name: signal for statements in fragment.statements.values()
-            for statement in statements for signal in statement._lhs_signals()}
 
 
 class CrcProof(Elaboratable):

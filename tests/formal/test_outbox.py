@@ -6,16 +6,11 @@ from amaranth.hdl import Assert, Assume, Cover, Elaboratable, Fragment, Module, 
 from lamina.models.config import EventKind, HardwareConfig
 from lamina.models.fabric.config import FabricConfig
 from lamina.rtl.fabric import outbox
+from tests.formal.conftest import signals
 
 TARGETS = 2
 CONFIG = FabricConfig(core=HardwareConfig(lanes=4, axons=16, groups=2), size=(2,), channels=2,
                       targets=TARGETS, ranges=2)
-
-
-def signals(fragment):
-    """Signals that are assigned to in `fragment`, by name."""
-    return {signal.name: signal for statements in fragment.statements.values()
-            for statement in statements for signal in statement._lhs_signals()}
 
 
 class OutboxProof(Elaboratable):

@@ -24,6 +24,7 @@ from amaranth.hdl import (
 
 from lamina.models.fabric.config import MeshConfig, Port
 from lamina.rtl.fabric import router
+from tests.formal.conftest import signals
 
 CONFIGS = {
     "line": MeshConfig(size=(3,), payload_bits=2, fifo_depth=3),
@@ -66,12 +67,6 @@ class Registers(Elaboratable):
         with m.If(self.write.en):
             m.d.sync += Array(self.rows)[self.write.addr].eq(self.write.data)
         return m
-
-
-def signals(fragment):
-    """Signals that are assigned to in `fragment`, by name."""
-    return {signal.name: signal for statements in fragment.statements.values()
-            for statement in statements for signal in statement._lhs_signals()}
 
 
 def implies(condition, *claims):
