@@ -16,7 +16,7 @@ from lamina.models.fabric.mapping import FabricProgram
 from lamina.models.fabric.tables import FabricBlock
 from lamina.models.placement import place
 from lamina.tb.stream_port import PERIOD_NS, membrane_words, membranes_of
-from lamina.tb.streams import Fields, pack, request_fields, reset, unpack
+from lamina.tb.streams import fabric_fields, pack, reset, unpack
 
 __all__ = ["FabricMailbox"]
 
@@ -27,14 +27,6 @@ def _patience(config: FabricConfig) -> int:
     """Cycles in which nothing moves, after which nothing will: timesteps of all tiles in turn."""
     longest = 2 * config.mesh.tiles * config.core.groups * config.core.axons
     return min((1 << 16) + longest, (1 << 32) - 1)
-
-
-def _layouts(config: FabricConfig) -> tuple[Fields, Fields, Fields]:
-    """Of requests, events and the output."""
-    fields = config.payload_fields
-    return ({**request_fields(), "tile": config.host_tile.bit_length()},
-            {"kind": 2, "neuron": config.input_bits},
-            {"kind": 2, "tile": fields["channel"], "neuron": fields["number"]})
 
 
 class FabricMailbox:
@@ -49,7 +41,7 @@ class FabricMailbox:
 
     def __init__(self, dut: SimHandleBase, config: FabricConfig):
         self._dut, self._config, self._go = dut, config, 0
-        self._requests, self._events, self._outputs = _layouts(config)
+        self._requests, self._events, self._outputs = fabric_fields(config)
 
     async def start(self) -> None:
         """Start the clock and reset the fabric."""

@@ -15,7 +15,7 @@ from lamina.models.fabric.run import FabricTrace
 from lamina.models.fabric.tables import FabricBlock
 from lamina.models.placement import place
 from lamina.tb.stream_port import StreamPort
-from lamina.tb.streams import Payload, request_fields
+from lamina.tb.streams import Payload, fabric_fields
 
 __all__ = ["FabricPort", "expected_events"]
 
@@ -52,11 +52,9 @@ class FabricPort(StreamPort):
     """
 
     def __init__(self, dut: SimHandleBase, config: FabricConfig, *, seed: int):
-        fields = config.payload_fields
-        outputs = {"kind": 2, "tile": fields["channel"], "neuron": fields["number"]}
-        requests = {**request_fields(), "tile": config.host_tile.bit_length()}
-        super().__init__(dut, config.core, events={"kind": 2, "neuron": config.input_bits},
-                         output=outputs, request=requests, seed=seed)
+        requests, events, outputs = fabric_fields(config)
+        super().__init__(dut, config.core, events=events, output=outputs, request=requests,
+                         seed=seed)
         self.config = config
 
     async def load(self, image: list[FabricBlock]) -> None:

@@ -14,9 +14,10 @@ from cocotb.triggers import FallingEdge, ReadOnly
 from cocotb.utils import get_sim_time
 
 from lamina.models.config import HardwareConfig
+from lamina.models.fabric.config import FabricConfig
 
-__all__ = ["Fields", "Payload", "StreamDriver", "StreamMonitor", "event_fields", "output_fields",
-           "pack", "request_fields", "reset", "unpack"]
+__all__ = ["Fields", "Payload", "StreamDriver", "StreamMonitor", "event_fields",
+           "fabric_fields", "output_fields", "pack", "request_fields", "reset", "unpack"]
 
 Fields = dict[str, int]
 """Widths [bit] of the members of a structured payload, lowest bits first."""
@@ -42,6 +43,14 @@ def output_fields(config: HardwareConfig) -> Fields:
 def request_fields() -> Fields:
     """Payload of the core's ``request``."""
     return {"write": 1, "space": 4, "address": 20, "data": 16}
+
+
+def fabric_fields(config: FabricConfig) -> tuple[Fields, Fields, Fields]:
+    """Payloads of the fabric's ``request``, ``events`` and ``output``."""
+    fields = config.payload_fields
+    return ({**request_fields(), "tile": config.host_tile.bit_length()},
+            {"kind": 2, "neuron": config.input_bits},
+            {"kind": 2, "tile": fields["channel"], "neuron": fields["number"]})
 
 
 def pack(values: Payload, fields: Fields) -> int:
