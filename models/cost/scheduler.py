@@ -30,7 +30,7 @@ class Scheduler:
     """
 
     def __init__(self, config: HardwareConfig):
-        self.emitter, self.now = Emitter(late=int(config.blocks > 1) + config.preview), 0
+        self.emitter, self.now = Emitter(config), 0
         self.erased = self.sops = 0
         self._sequencer = Sequencer(Steps.of(config))
         self._aim = int(config.has("sources"))

@@ -42,12 +42,12 @@ class Emitter:
 
     Parameters
     ----------
-    late : int
-        Cycles that a mask takes until its spikes can be sent: two in a wide core.
+    config : HardwareConfig
+        In a wide core a mask takes two cycles until its spikes can be sent.
     """
 
-    def __init__(self, late: int = 0):
-        self._late = late
+    def __init__(self, config: HardwareConfig):
+        self._late = int(config.blocks > 1) + config.preview
         self._released = [-1] * _EMITTER_PLACES
 
     @property

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from lamina.models.config import EventKind
+from lamina.models.config import EventKind, HardwareConfig
 from lamina.models.cost.graph import jobs_of, relays_of
 from lamina.models.cost.scheduler import Scheduler
 from lamina.models.cost.sequencer import Emitter
@@ -92,8 +92,8 @@ class _Outbox:
 class _SlowEmitter(Emitter):
     """An emitter whose events go through an outbox."""
 
-    def __init__(self, outbox: _Outbox):
-        super().__init__()
+    def __init__(self, config: HardwareConfig, outbox: _Outbox):
+        super().__init__(config)
         self._outbox, self._rows, self._leave = outbox, iter(()), None
 
     def begin(self, rows: Iterator[list[Event]], leave: Callable[[int, Range], int]) -> None:
@@ -102,7 +102,7 @@ class _SlowEmitter(Emitter):
 
     def push(self, store: int, events: int) -> None:
         """Take a mask: its events follow one another as the outbox takes them."""
-        now = max(store, self._released[-1])
+        now = max(store + self._late, self._released[-1])
         row = next(self._rows)
         if len(row) != events:
             raise ValueError(f"a row must have {events} events, not {len(row)}")
@@ -120,7 +120,7 @@ class _Tile:
         fired = [_leaving(part, layer_spikes) for part in tile.parts]
         self.outbox = _Outbox(node)
         self.scheduler = Scheduler(config.core)
-        self.scheduler.emitter = self.emitter = _SlowEmitter(self.outbox)
+        self.scheduler.emitter = self.emitter = _SlowEmitter(config.core, self.outbox)
         self.layers = jobs_of(program, config.core, tile.inputs(spikes, layer_spikes),
                               fired)
         self.relays = relays_of(program, config.core)
