@@ -2,6 +2,7 @@
 
 import pathlib
 
+import numpy as np
 import pytest
 
 from lamina.flows.fabric.mapper import Activity, map_network, tile_core
@@ -9,6 +10,10 @@ from lamina.flows.fabric.verify import verify_fabric
 from lamina.flows.frontend.compile import CompileOptions, compile_network
 from lamina.models.config import HardwareConfig
 from lamina.models.fabric.config import MeshConfig
+from lamina.models.fabric.network import Network
+from lamina.models.fabric.routes import order_routes
+from lamina.models.fabric.run import run_fabric
+from lamina.models.network import run
 from lamina.tb.faults import connected_draws, links_of
 
 NET = pathlib.Path(__file__).parents[3] / "examples" / "digits.nir"
@@ -29,6 +34,41 @@ def test_draws_are_connected_and_counted():
 def test_meshes_that_cannot_be_connected_are_refused():
     with pytest.raises(ValueError, match=r"^share must leave .*, 1.0 does in 0 of 100"):
         connected_draws(MeshConfig(size=(2, 2), routing="table"), 1.0, 1, 0)
+
+
+def crossed(mesh, routes, faults, cycles):
+    """Pairs of tiles whose flit arrives, where every tile sends one to every other."""
+    network, tiles, found = Network(mesh, routes, faults), range(mesh.tiles), set()
+    waiting = [[target for target in tiles if target != tile] for tile in tiles]
+    for _ in range(cycles):
+        for tile in np.flatnonzero(network.valid).tolist():
+            found.add((int(network.flits[tile]) >> mesh.address_bits, tile))
+        valid, ready = np.array([bool(each) for each in waiting]), network.ready
+        flits = [tile << mesh.address_bits | (mesh.address(waiting[tile][0]) if valid[tile] else 0)
+                 for tile in tiles]
+        network.step(valid, np.array(flits), np.ones(mesh.tiles, dtype=bool))
+        for tile in np.flatnonzero(valid & ready).tolist():
+            waiting[tile].pop(0)
+    return found
+
+
+def test_one_draw_in_the_golden_models():
+    """Each tile reaches every other, by ways without faults not; the shares compute the same."""
+    compiled = compile_network(NET, CompileOptions(data="digits"))
+    program, spikes = compiled.program, compiled.data.encoded(compiled.program, 0, 2)
+    mesh = MeshConfig(size=(4, 4), routing="table")
+    [faults], _ = connected_draws(mesh, 0.3, 1, 3)
+    mapped = map_network(program, mesh, CORE, Activity.measured(program, spikes, CORE.tiers), MOST,
+                         faults=faults)
+    pairs = {(tile, other) for tile in range(16) for other in range(16) if tile != other}
+    assert crossed(mesh, mapped.routes, faults, 300) == pairs
+    assert crossed(mesh, order_routes(mesh), faults, 300) < pairs
+    whole, found = run(program, spikes, CORE.tiers, trace=True), run_fabric(
+        mapped.fabric, spikes, CORE.tiers)
+    assert len(mapped.fabric.tiles) > 10 and whole.spikes.any()
+    for number in range(len(program.layers)):
+        np.testing.assert_array_equal(found.spikes[number], whole.layer_spikes[number])
+        np.testing.assert_array_equal(found.membranes[number], whole.layer_membranes[number])
 
 
 @pytest.mark.long
