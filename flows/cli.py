@@ -260,6 +260,7 @@ def _parser() -> argparse.ArgumentParser:
             importlib.import_module("lamina.flows.adders.options").add_options(command)
         elif name != "doctor":
             _add_options(command)
+            _add_mesh(command, chips=name not in ("explore", "undervolt"))
         command.add_argument("--json", action="store_true",
                              help="print the result as JSON on standard output")
         if name in ("run", "verify"):
@@ -315,18 +316,27 @@ def _add_options(command: argparse.ArgumentParser) -> None:
     add("--samples", type=_positive(int, "integer"), metavar="N",
         help="samples (default 20, of undervolt 1000)")
     add("--seed", type=_seed, metavar="N", help="of encoder, random data and placement")
-    add("--mesh", metavar="XxYxZ", help="tiles, e.g. 2x2x2, or auto (compile, flow, report, "
-        "verify; default 1x1x1: one core)")
-    add("--dead-links", metavar="A-B,...", help="of the mesh, in both directions: pairs of "
-        "neighbouring tiles (x runs fastest), or @FILE with such (as --mesh)")
-    add("--dead-tiles", metavar="N,...", help="of the mesh: tiles that hold no neurons and pass "
-        "nothing on, or @FILE (as --mesh)")
     add("--workers", type=_positive(int, "integer"), metavar="N", help="parallel simulations")
     add("--scheduler", metavar="ADDRESS", help="of Dask: a cluster does what --workers do here "
         "(explore, flow, verify)")
     add("--waves", action="store_true", default=None, help="keep waveforms of the simulation")
     add("--native-tools", action="store_true", default=None,
         help="tools of the machine instead of the pinned builds")
+
+
+def _add_mesh(command: argparse.ArgumentParser, *, chips: bool) -> None:
+    """Options of a mesh; those commands that mean sampled chips by ``--chips`` have none anyway."""
+    add = command.add_argument_group("a mesh of tiles (compile, flow, report, verify)").add_argument
+    add("--mesh", metavar="XxYxZ", help="tiles, e.g. 2x2x2, or auto (default 1x1x1: one core)")
+    add("--dead-links", metavar="A-B,...", help="in both directions: pairs of neighbouring tiles "
+        "(x runs fastest), or @FILE with such")
+    add("--dead-tiles", metavar="N,...", help="tiles that hold no neurons and pass nothing on, or "
+        "@FILE")
+    if chips:
+        add("--chips", dest="mesh_chips", metavar="XxYxZ", help="that share the tiles equally, "
+            "e.g. 2x1 (default: one chip)")
+        add("--link-bits", type=int, choices=(1, 2, 4, 8, 16),
+            help="data wires of a link between chips in each direction (default 8)")
 
 
 def _add_searching(command: argparse.ArgumentParser) -> None:

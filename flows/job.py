@@ -9,12 +9,13 @@ import zipfile
 from lamina.flows.designs import TARGETS, Target, load_target
 from lamina.flows.errors import UserError
 from lamina.flows.fabric.faults import parse_faults
-from lamina.flows.fabric.mapper import AUTO, ONE_CORE, parse_mesh
+from lamina.flows.fabric.mapper import AUTO, ONE_CORE, parse_chips, parse_mesh
 from lamina.flows.frontend.compile import Compiled, CompileOptions, check_fit, compile_network
 from lamina.flows.frontend.data import Binning, Dataset, load_data, random_data
 from lamina.flows.search.energy import CALIBRATIONS, Calibration
 from lamina.flows.workspace import read_settings
 from lamina.models.config import HardwareConfig
+from lamina.models.fabric.config import MeshConfig
 from lamina.models.fabric.routes import Faults
 from lamina.models.faults import FaultModel, faulty_program
 from lamina.models.program import Program
@@ -34,7 +35,9 @@ _COMPILE_ONLY = ("weight_bits", "dt", "reset", "integrator", "refractory", "cut"
 _READING = ("counts", "max_count", "bin", "bins", "sensor", "crop", "downsample", "polarity",
             "drop_invalid")
 _DEAD = ("dead_links", "dead_tiles")
-_KEPT = ("target", "data", *_READING, "samples", "seed", "chip", "calibration", "mesh", *_DEAD)
+_CHIPS = {"mesh_chips": "--chips", "link_bits": "--link-bits"}
+_KEPT = ("target", "data", *_READING, "samples", "seed", "chip", "calibration", "mesh", *_DEAD,
+         *_CHIPS)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,6 +70,10 @@ class Options:
         Tiles along x, y, z, e.g. ``2x2``, or ``auto``; ``1x1x1`` is one core without a mesh.
     dead_links, dead_tiles : str
         Of the mesh: see :func:`lamina.flows.fabric.faults.parse_faults`.
+    mesh_chips : str
+        Chips along x, y, z that share the tiles of the mesh equally; None: one.
+    link_bits : int
+        Data wires of a link between chips in each direction.
     workers : int
         Simulations at a time.
     scheduler : str
@@ -109,6 +116,8 @@ class Options:
     mesh: str | None = None
     dead_links: str | None = None
     dead_tiles: str | None = None
+    mesh_chips: str | None = None
+    link_bits: int | None = None
     workers: int = 2
     scheduler: str | None = None
     waves: bool = False
@@ -200,13 +209,45 @@ class Job:
             If there is no mesh that could have it, or what is listed cannot be.
         """
         given = {name: getattr(self.options, name) for name in _DEAD}
-        named = [f"--{name.replace('_', '-')}" for name, text in given.items() if text is not None]
+        size = self._mesh_size({f"--{name.replace('_', '-')}": text
+                                for name, text in given.items()})
+        return None if size is None else parse_faults(size, *given.values())
+
+    @property
+    def mesh_config(self) -> MeshConfig:
+        """Routers of a mesh of a given size; looked up by tables where something is dead.
+
+        Raises
+        ------
+        UserError
+            As of :attr:`mesh_faults`, and if the chips do not divide the tiles.
+        """
+        size = parse_mesh(self.options.mesh)
+        return MeshConfig(size=size, routing="table" if self.mesh_faults else "order",
+                          **self.mesh_chips)
+
+    @property
+    def mesh_chips(self) -> dict[str, object]:
+        """``chips`` and ``link_bits`` of a :class:`MeshConfig`, where they are given.
+
+        Raises
+        ------
+        UserError
+            If there is no mesh that could be divided, or it cannot be divided so.
+        """
+        given = {name: getattr(self.options, name) for name in _CHIPS}
+        size = self._mesh_size(dict(zip(_CHIPS.values(), given.values(), strict=True)))
+        return {} if size is None else parse_chips(size, *given.values())
+
+    def _mesh_size(self, given: dict[str, object]) -> tuple[int, ...] | None:
+        """Of the mesh that options are about; None where none of them is given."""
+        named = [option for option, value in given.items() if value is not None]
         if not named:
             return None
         if not self.on_mesh or self.options.mesh == AUTO:
             raise UserError(f"{named[0]} needs a --mesh of a given size, "
                             f"not {self.options.mesh or ONE_CORE}")
-        return parse_faults(parse_mesh(self.options.mesh), *given.values())
+        return parse_mesh(self.options.mesh)
 
     @property
     def settings(self) -> dict:
@@ -260,13 +301,13 @@ def resolve(options: Options, command: str) -> Job:
     UserError
         If network or target do not exist, an option cannot act on a finished program, the command
         cannot work on a mesh, be it one that an earlier run left in its settings, or what is dead
-        of the mesh cannot be.
+        of the mesh, or its chips, cannot be.
     """
     job = _looked_up(options)
     if job.on_mesh and command not in ON_MESH:
         raise UserError(f"--mesh {job.options.mesh}: {command} works on one core, a mesh is for "
                         f"{', '.join(ON_MESH)}")
-    _ = job.mesh_faults
+    _ = job.mesh_faults, job.mesh_chips
     return job
 
 
@@ -294,7 +335,8 @@ def _from_folder(options: Options) -> Job:
     if options.data not in (None, settings.get("data")):
         settings = {name: value for name, value in settings.items() if name not in _READING}
     if options.mesh not in (None, settings.get("mesh")):
-        settings = {name: value for name, value in settings.items() if name not in _DEAD}
+        settings = {name: value for name, value in settings.items()
+                    if name not in (*_DEAD, *_CHIPS)}
     kept = {name: settings[name] for name in (*_KEPT, *_COMPILE_ONLY)
             if getattr(options, name) is None and settings.get(name) is not None}
     options = dataclasses.replace(options, **kept)

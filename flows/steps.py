@@ -52,7 +52,6 @@ from lamina.flows.study.modes import at_nominal, is_nominal
 from lamina.flows.study.plots import write_picture
 from lamina.flows.workspace import replaced_file, replaced_folder, workspace
 from lamina.models.adders.spec import AdderSpec
-from lamina.models.fabric.config import MeshConfig
 from lamina.models.network import run as run_golden
 from lamina.models.program import Program
 
@@ -421,9 +420,11 @@ def _check_mesh(job: Job, program: Program) -> None:
 
 def _mesh_key(job: Job) -> dict:
     """What a verification on a mesh depends on."""
-    mesh, faults = job.options.mesh, job.mesh_faults
+    mesh, faults, divided = job.options.mesh, job.mesh_faults, job.mesh_chips
     return {"program": _digest(job.out / "program"),
             "mesh": mesh if mesh == AUTO else list(parse_mesh(mesh)),
+            **({"chips": list(divided["chips"]), "link_bits": job.mesh_config.link_bits}
+               if divided else {}),
             "tile": job.target.tile.fingerprint,
             "dead": [sorted(faults.links), sorted(faults.tiles)] if faults else None}
 
@@ -433,10 +434,8 @@ def _mapped(job: Job, program: Program, spikes: np.ndarray) -> Mapped:
     activity = Activity.measured(program, spikes, target.config.tiers)
     if job.options.mesh == AUTO:
         return map_smallest(program, target.tile, target.most, activity, seed=seed)
-    faults = job.mesh_faults
-    mesh = MeshConfig(size=parse_mesh(job.options.mesh), routing="table" if faults else "order")
-    return map_network(program, mesh, target.tile, activity, target.most, seed=seed,
-                       faults=faults)
+    return map_network(program, job.mesh_config, target.tile, activity, target.most, seed=seed,
+                       faults=job.mesh_faults)
 
 
 def _verify_key(job: Job, program: Program) -> dict:

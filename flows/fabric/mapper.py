@@ -22,11 +22,12 @@ from lamina.models.program import Program
 from lamina.models.source import INPUT
 
 __all__ = ["AUTO", "ONE_CORE", "Activity", "Mapped", "map_network", "map_smallest",
-           "mapped_as", "parse_mesh", "tile_core"]
+           "mapped_as", "parse_chips", "parse_mesh", "tile_core"]
 
 AUTO, ONE_CORE = "auto", "1x1x1"
 """Meshes by name: the smallest that holds the network; none."""
 
+_TEXT = r"[1-9]\d*(x[1-9]\d*){0,2}"
 _SIZES = ((1,), (2,), (2, 2), (4, 2), (4, 4), (8, 4), (8, 8))
 _STARTS = 8
 """Random places from which the search for short ways begins."""
@@ -111,7 +112,7 @@ def parse_mesh(text: str) -> tuple[int, ...]:
     UserError
         If the text is no mesh.
     """
-    if not re.fullmatch(r"[1-9]\d*(x[1-9]\d*){0,2}", text):
+    if not re.fullmatch(_TEXT, text):
         raise UserError(f"--mesh must be like 4, 4x2 or 2x2x2, or auto, not {text!r}")
     size = tuple(map(int, text.split("x")))
     try:
@@ -119,6 +120,38 @@ def parse_mesh(text: str) -> tuple[int, ...]:
     except ValueError as error:
         raise UserError(f"--mesh {text}: {error}") from error
     return size
+
+
+def parse_chips(size: tuple[int, ...], text: str | None, link_bits: int | None
+                ) -> dict[str, object]:
+    """Chips of a mesh of `size`, and the width of the links between them, for its configuration.
+
+    Parameters
+    ----------
+    size : tuple of int
+    text : str or None
+        Chips along x, y, z, as :func:`parse_mesh` takes tiles; None: one chip.
+    link_bits : int or None
+        Data wires in each direction; None: as many as there are by default.
+
+    Raises
+    ------
+    UserError
+        If the text is none, the chips do not divide the tiles, there is no such link, or nothing
+        that could have one.
+    """
+    if text is None:
+        if link_bits is not None:
+            raise UserError("--link-bits needs --chips, one chip has no such links")
+        return {}
+    if not re.fullmatch(_TEXT, text):
+        raise UserError(f"--chips must be like 2, 2x1 or 2x2x2, not {text!r}")
+    found = {"chips": tuple(map(int, text.split("x")))}
+    try:
+        MeshConfig(size=size, **found)
+    except ValueError as error:
+        raise UserError(f"--chips {text}: {error}") from error
+    return found if link_bits is None else found | {"link_bits": link_bits}
 
 
 def tile_core(fabric: FabricProgram, config: HardwareConfig, most: dict[str, int]

@@ -27,7 +27,7 @@ def draw_mesh(mesh: dict, stream: BinaryIO) -> None:
     """Draw the tiles plane by plane, links as arrows as dark and wide as their flits, as a PNG.
 
     Links between planes are numbers in the upper corners of the tile that they leave. What is dead
-    is crossed out.
+    is crossed out; lines are where a chip ends.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def draw_mesh(mesh: dict, stream: BinaryIO) -> None:
         Of :func:`lamina.flows.fabric.verify.mesh_block`.
     stream : binary file
     """
-    config = MeshConfig(size=tuple(mesh["size"]))
+    config = MeshConfig(size=tuple(mesh["size"]), chips=tuple(mesh.get("chips", ())))
     width, height, planes = (*config.size, 1, 1)[:3]
     png(lambda figure: _draw(figure, config, mesh), stream,
         width=max(4.2, 1.7 * width) * planes + 0.8, height=1.7 * height + 1.2)
@@ -50,6 +50,7 @@ def _draw(figure: Figure, config: MeshConfig, mesh: dict) -> None:
         _draw_links(axes, config, mesh, plane, most)
         _draw_dead_links(axes, config, mesh, plane)
         _draw_tiles(axes, config, mesh, plane)
+        _draw_chips(axes, config)
     busiest = max(each["busy"] for each in mesh["tiles"])
     figure.colorbar(ScalarMappable(Normalize(0, busiest), _BUSY), ax=list(panels), shrink=0.8,
                     label="share of cycles in which the core works")
@@ -101,6 +102,14 @@ def _draw_dead_links(axes: Axes, config: MeshConfig, mesh: dict, plane: int) -> 
             _note(axes, x, y, 1 if plane == z else -1, "dead", _DEAD)
         elif z == plane:
             _cross(axes, (x + right) / 2, (y + top) / 2, 0.07)
+
+
+def _draw_chips(axes: Axes, config: MeshConfig) -> None:
+    """Where chips end along x and y."""
+    for axis, (tiles, parts) in enumerate(zip(config.size[:2], config.chips, strict=False)):
+        draw = axes.axvline if axis == 0 else axes.axhline
+        for part in range(1, parts):
+            draw(part * tiles // parts - 0.5, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
 
 
 def _cross(axes: Axes, x: float, y: float, reach: float) -> None:

@@ -168,7 +168,8 @@ def mesh_block(mapped: Mapped, counters: dict[int, dict[str, int]], cycles: np.n
     Returns
     -------
     dict
-        ``size``; ``dead_links`` (pairs of tiles) and ``dead_tiles``; ``tiles``, a list of ``tile``,
+        ``size``; ``chips`` along each axis, none for one chip, and then no ``link_bits``;
+        ``dead_links`` (pairs of tiles) and ``dead_tiles``; ``tiles``, a list of ``tile``,
         ``parts`` (layer, first neuron, neurons, and where the layer is cut by axons the first and
         the last one), ``busy`` (share of all cycles in which its core had work), ``sops``; expected
         per timestep: ``flits``, ``flit_hops``, and ``links``, a list of ``tile``, ``port``,
@@ -180,7 +181,9 @@ def mesh_block(mapped: Mapped, counters: dict[int, dict[str, int]], cycles: np.n
         {"tile": tile, "parts": [_part(fabric.program, part) for part in fabric.tiles[tile].parts],
          "busy": round(found["cycles"] / int(cycles.sum()), 4), "sops": found["sops"]}
         for tile, found in counters.items()]
-    return {"size": list(fabric.mesh.size), "tiles": described,
+    chips = {"link_bits": fabric.mesh.link_bits} if fabric.mesh.chips else {}
+    return {"size": list(fabric.mesh.size), "chips": list(fabric.mesh.chips), **chips,
+            "tiles": described,
             "dead_links": [list(link) for link in sorted(mapped.faults.links)],
             "dead_tiles": sorted(mapped.faults.tiles),
             "cycles": round(float(cycles[:, 0].mean()), 1),

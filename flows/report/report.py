@@ -94,7 +94,10 @@ def result_rows(result: dict) -> list[tuple[str, str]]:
 
 def _mesh_summary(mesh: dict) -> dict:
     """Of a verified mesh what fits a table; the rest is in ``verify.json`` and ``mesh.png``."""
-    return {"size": "x".join(map(str, mesh["size"])), "tiles in use": len(mesh["tiles"]),
+    return {"size": "x".join(map(str, mesh["size"])),
+            **({"chips": "x".join(map(str, mesh["chips"])),
+                "data wires between chips": mesh["link_bits"]} if mesh.get("chips") else {}),
+            "tiles in use": len(mesh["tiles"]),
             "cycles without CLEAR": mesh["cycles"], "expected": mesh["expected_cycles"],
             "busiest tile": max(each["busy"] for each in mesh["tiles"]),
             "expected flits per timestep": mesh["flits"],
