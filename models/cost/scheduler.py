@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from lamina.models.config import HardwareConfig
 from lamina.models.cost.graph import Jobs, Relay, Scan, WindowScan
@@ -39,13 +39,19 @@ class Scheduler:
 
     def run(self, t: int, tick: int, layers: Sequence[Jobs], relays: Sequence[Relay]) -> None:
         """Run timestep `t`, whose TICK is taken in cycle `tick`."""
+        for _ in self.steps(t, tick, layers, relays):
+            raise RuntimeError("the emitter must know when it has a place")
+
+    def steps(self, t: int, tick: int, layers: Sequence[Jobs], relays: Sequence[Relay]
+              ) -> Iterator[None]:
+        """As :meth:`run`, interrupted wherever the emitter does not know yet."""
         self.now = max(self.now, tick + 1) + 1
         for layer in layers:
-            self._layer(t, layer)
+            yield from self._layer(t, layer)
         for relay in relays:
             self._relay(relay)
 
-    def _layer(self, t: int, layer: Jobs) -> None:
+    def _layer(self, t: int, layer: Jobs) -> Iterator[None]:
         """A layer with windows, and one behind it, starts when everything before is stored."""
         barrier = layer.windowed or self._windowed
         for position in range(layer.positions):
@@ -53,10 +59,10 @@ class Scheduler:
             start = self.now + (self._aim if again else self._fetch)
             if barrier and position == 0:
                 start = max(start, self.stored + 1)
-            self._job(t, layer, position, start)
+            yield from self._job(t, layer, position, start)
         self._windowed = layer.windowed
 
-    def _job(self, t: int, layer: Jobs, position: int, start: int) -> None:
+    def _job(self, t: int, layer: Jobs, position: int, start: int) -> Iterator[None]:
         """Scan for one job from cycle `start` on, and run it."""
         counted, end = [], start - self._fetch - 1
         for number, scan in enumerate(layer.scans):
@@ -68,8 +74,8 @@ class Scheduler:
         rows = slice(position * layer.groups, (position + 1) * layer.groups)
         events = layer.events[t][rows] if layer.events else None
         closing = layer.closing and position == layer.positions - 1
-        self._sequencer.run(counted, end + self._aim, take, layer.row + rows.start, layer.groups,
-                            self.emitter, events, closing)
+        yield from self._sequencer.steps(counted, end + self._aim, take, layer.row + rows.start,
+                                         layer.groups, self.emitter, events, closing)
         self.sops += len(counted) * layer.columns
         self.now = max(end, take) + 2
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from lamina.models.config import HardwareConfig
 
@@ -55,8 +55,8 @@ class Emitter:
         """Cycle of the last output so far."""
         return self._released[-1]
 
-    def place(self) -> int:
-        """First cycle in which the next mask may reserve a place."""
+    def place(self) -> int | None:
+        """First cycle in which the next mask may reserve a place; None: not known yet."""
         return self._released[-_EMITTER_PLACES] + 1
 
     def push(self, store: int, events: int) -> None:
@@ -89,9 +89,9 @@ class Sequencer:
         """Cycle in which a job is taken that is offered from cycle `valid` on."""
         return max(valid, self._last + 1, self._first + 2)
 
-    def run(self, counted: Sequence[int], complete: int, take: int, row: int, groups: int,
-            emitter: Emitter, events: Sequence[int] | None, closing: bool) -> None:
-        """Run a job.
+    def steps(self, counted: Sequence[int], complete: int, take: int, row: int, groups: int,
+              emitter: Emitter, events: Sequence[int] | None, closing: bool) -> Iterator[None]:
+        """Run a job, interrupted while the emitter does not know when it has a place.
 
         An element waits until the list is seen to go on or to end; the first one for the leaked
         membrane of its group, the last one for a place in the emitter and for the finish of the
@@ -123,7 +123,8 @@ class Sequencer:
         for group in range(groups):
             marker = closing and group == groups - 1
             emits = marker or events is not None
-            place = emitter.place() if emits else 0
+            while (place := emitter.place() if emits else 0) is None:
+                yield
             stored = before[group] + 1 if before else 0
             first = max(self._loaded(max(load, stored)), self._last + 1, seen[0])
             now = first

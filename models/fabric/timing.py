@@ -1,9 +1,8 @@
-"""Cycles of a fabric from spikes alone: which slot ends when, tile by tile, flit by flit.
+"""Cycles of a fabric from spikes alone: every tile, every flit, in the order of time.
 
-Cores are the cost model to the cycle; outboxes, inboxes and credits are taken from their contracts.
-Registers on the way of a flit hold one flit a cycle; flits are led through them slot by slot, so
-where two meet, the one whose slot was followed first goes first, but where two streams take turns:
-there nobody waits longer than a cycle.
+Cores are the cost model, to the cycle; outboxes, inboxes and credits are taken from their
+contracts, and so is every place that a flit passes (:mod:`lamina.models.fabric.traffic`). What is
+left out: the cycles in which a core holds a SPIKE back.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ from lamina.models.config import EventKind, HardwareConfig
 from lamina.models.cost.graph import jobs_of, relays_of
 from lamina.models.cost.scheduler import Scheduler
 from lamina.models.cost.sequencer import Emitter
-from lamina.models.fabric.config import FabricConfig, MeshConfig, Port
+from lamina.models.fabric.config import FabricConfig, FlitKind
 from lamina.models.fabric.mapping import HOST, FabricProgram, Part, Tile
-from lamina.models.fabric.outbox import Range
 from lamina.models.fabric.routes import order_routes
 from lamina.models.fabric.tables import Node, nodes_of
+from lamina.models.fabric.traffic import Calendar, Entry, Flit, Inlet, Traffic
 from lamina.models.placement import place
 
 __all__ = ["FabricCost", "fabric_cycles"]
@@ -33,6 +32,8 @@ _PAYS = 2
 
 Event = tuple[int, int]
 """Kind, neuron."""
+Steps = Iterator[None]
+"""A course of events, interrupted wherever it waits for a flit."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,7 @@ class FabricCost:
     Parameters
     ----------
     cycles : int
-        From the first event of the host to the last TICK that it hears.
+        From the first event of the host to the last TICK that it hears, both counted.
     flits : int
         Sent in all, credits included.
     flit_hops : int
@@ -58,35 +59,60 @@ class FabricCost:
 
 
 class _Outbox:
-    """When events leave, entry by entry, and when the next one is taken."""
+    """When events leave, entry by entry, and when the next one is taken.
 
-    def __init__(self, node: Node):
-        self._ranges, self._credits = node.ranges, node.credits
+    Parameters
+    ----------
+    number : int
+        Tile, or :data:`HOST`.
+    node : Node
+    traffic : Traffic
+    entry : Entry
+        Of its flits.
+    tile_at : dict of int to int
+        Tile by address.
+    """
+
+    def __init__(self, number: int, node: Node, traffic: Traffic, entry: Entry,
+                 tile_at: dict[int, int]):
+        self._traffic, self._entry, self._credits = traffic, entry, node.credits
+        self._ranges = [(entry.first, entry.last, entry.closes, entry.channel,
+                         (number, tile_at[entry.target], entry.host)) for entry in node.ranges]
         self._returned: list[list[int]] = [[] for _ in node.credits]
         self._free, self._slot, self._begun = 0, 0, False
+        self.left: int | None = None
 
     def credit(self, target: int, cycle: int) -> None:
         """A CREDIT of target number `target` arrives."""
         self._returned[target].append(cycle)
 
-    def send(self, valid: int, event: Event, leave: Callable[[int, Range], int]) -> int:
-        """Send the flits of an event; returns the cycle in which it is taken.
-
-        ``leave(cycle, entry)`` is the cycle in which a flit that is offered from `cycle` on leaves.
-        """
+    def send(self, valid: int, event: Event) -> Iterator[None]:
+        """Send the flits of an event; its value is the cycle in which the event is taken."""
         kind, neuron = event
         begin = max(valid, self._free)
         if not self._begun:
-            begin = max([begin, *(self._returned[target][self._slot - initial] + 1
-                                  for target, initial in enumerate(self._credits)
-                                  if self._slot >= initial)]) + 1
-            self._slot += 1
+            begin = yield from self._begin(begin)
         self._begun = kind == EventKind.SPIKE
-        for entry in self._ranges:
-            hit = entry.first <= neuron <= entry.last if self._begun else entry.closes
-            begin = (leave(begin, entry) if hit else begin) + 1
+        for first, last, closes, channel, ends in self._ranges:
+            if first <= neuron <= last if self._begun else closes:
+                self.left = None
+                self._traffic.send(self._entry, ends, begin, kind, channel)
+                while self.left is None:
+                    yield
+                begin = self.left
+            begin += 1
         self._free = begin
         return begin - 1
+
+    def _begin(self, begin: int) -> Iterator[None]:
+        """Take a credit of every target; its value is when."""
+        for returned, initial in zip(self._returned, self._credits, strict=True):
+            if self._slot >= initial:
+                while len(returned) <= self._slot - initial:
+                    yield
+                begin = max(begin, returned[self._slot - initial] + 1)
+        self._slot += 1
+        return begin + 1
 
 
 class _SlowEmitter(Emitter):
@@ -94,50 +120,125 @@ class _SlowEmitter(Emitter):
 
     def __init__(self, config: HardwareConfig, outbox: _Outbox):
         super().__init__(config)
-        self._outbox, self._rows, self._leave = outbox, iter(()), None
+        self._outbox, self._pushed = outbox, len(self._released)
+        self._rows: Iterator[list[Event]] = iter(())
+        self._masks: collections.deque[tuple[int, list[Event]]] = collections.deque()
 
-    def begin(self, rows: Iterator[list[Event]], leave: Callable[[int, Range], int]) -> None:
-        """Events of the timestep that comes, row by row, and where their flits go."""
-        self._rows, self._leave = rows, leave
+    @property
+    def moves(self) -> tuple[int, int]:
+        """Masks so far, and those that were released."""
+        return self._pushed, len(self._released)
+
+    def begin(self, rows: Iterator[list[Event]]) -> None:
+        """Events of the timestep that comes, row by row."""
+        self._rows = rows
+
+    def place(self) -> int | None:
+        """First cycle in which the next mask may reserve a place; None: not known yet."""
+        before = self._pushed - 2
+        return self._released[before] + 1 if before < len(self._released) else None
 
     def push(self, store: int, events: int) -> None:
         """Take a mask: its events follow one another as the outbox takes them."""
-        now = max(store + self._late, self._released[-1])
         row = next(self._rows)
         if len(row) != events:
             raise ValueError(f"a row must have {events} events, not {len(row)}")
-        for event in row:
-            now = self._outbox.send(now + 1, event, self._leave)
-        self._released.append(now + (not row))
+        self._masks.append((store + self._late, row))
+        self._pushed += 1
+
+    def steps(self) -> Steps:
+        """Send what was taken, for ever."""
+        while True:
+            while not self._masks:
+                yield
+            store, row = self._masks.popleft()
+            now = max(store, self._released[-1])
+            for event in row:
+                now = yield from self._outbox.send(now + 1, event)
+            self._released.append(now + (not row))
 
 
 class _Tile:
-    """One tile's share of a sample."""
+    """One tile's share of a sample.
 
-    def __init__(self, tile: Tile, config: FabricConfig, node: Node, spikes: np.ndarray,
-                 layer_spikes: Sequence[np.ndarray]):
-        program = tile.program
+    Parameters
+    ----------
+    tile : Tile
+    config : FabricConfig
+    activity : (uint8 array (T, axons), sequence of uint8 arrays (T, neurons))
+        Spikes of the input, and of every layer of the whole network.
+    outbox : _Outbox
+    inlet : Inlet
+    pay : function of a cycle and ``partial``
+        Is told when the tile is done with what channels of spikes, or of sums, brought for a slot.
+    """
+
+    def __init__(self, tile: Tile, config: FabricConfig,
+                 activity: tuple[np.ndarray, Sequence[np.ndarray]], outbox: _Outbox, inlet: Inlet,
+                 pay: Callable[..., None]):
+        program, (spikes, layer_spikes) = tile.program, activity
         fired = [_leaving(part, layer_spikes) for part in tile.parts]
-        self.outbox = _Outbox(node)
-        self.scheduler = Scheduler(config.core)
-        self.scheduler.emitter = self.emitter = _SlowEmitter(config.core, self.outbox)
-        self.layers = jobs_of(program, config.core, tile.inputs(spikes, layer_spikes),
-                              fired)
-        self.relays = relays_of(program, config.core)
+        self.outbox, self._inlet, self._pay = outbox, inlet, pay
+        self._scheduler = Scheduler(config.core)
+        self._emitter = _SlowEmitter(config.core, outbox)
+        self._scheduler.emitter = self._emitter
+        self._layers = jobs_of(program, config.core, tile.inputs(spikes, layer_spikes), fired)
+        self._relays = relays_of(program, config.core)
         placed = place(program, config.core.lanes).layers
         self._rows = [_row_events(layer.units, layer.row, layer.rows, found, config.core.lanes)
                       for layer, found in zip(placed, fired, strict=True)]
+        self._slots = [int(channel.delayed) for channel in tile.channels]
+        self._open = [len(self._slots)] * (len(spikes) + 1)
+        self._open[0] -= sum(self._slots)
+        self._closed, self._paid = [0] * len(self._open), True
         self.begins: list[int] = []
-        self.erased = self.ended = -1
+        self._sending, self._running = self._emitter.steps(), self._timesteps(len(spikes))
 
-    def run(self, t: int, tick: int, leave: Callable[[int, Range], int]) -> None:
-        """Run timestep `t`, closed in cycle `tick`; flits go to `leave`."""
-        rows = [row for layer in self._rows for row in layer[t]]
-        rows[-1] = [*rows[-1], (int(EventKind.TICK), 0)]
-        self.emitter.begin(iter(rows), leave)
-        self.begins.append(tick)
-        self.scheduler.run(t, tick, self.layers, self.relays)
-        self.erased, self.ended = self.scheduler.erased, self.scheduler.stored
+    def close(self, channel: int, cycle: int) -> None:
+        """A TICK of a channel is taken."""
+        slot = self._slots[channel]
+        self._slots[channel] += 1
+        self._open[slot] -= 1
+        self._closed[slot] = cycle
+        if not self._open[slot]:
+            self.wake()
+
+    def gone(self, cycle: int) -> None:
+        """The flit that the outbox offers leaves."""
+        self.outbox.left = cycle
+        before = self._emitter.moves
+        next(self._sending)
+        if self._emitter.moves != before:
+            self.wake()
+
+    def wake(self) -> None:
+        """Go on as far as all that is known allows."""
+        before = None
+        while before != self._emitter.moves:
+            before = self._emitter.moves
+            next(self._sending)
+            next(self._running, None)
+        self._answer()
+
+    def _timesteps(self, timesteps: int) -> Steps:
+        for t in range(timesteps):
+            while self._open[t]:
+                yield
+            self._erased, self._paid = self._scheduler.erased, False
+            tick = self._inlet.closes = max(self._closed[t], self._erased) + 1
+            self.begins.append(tick)
+            rows = [row for layer in self._rows for row in layer[t]]
+            rows[-1] = [*rows[-1], (int(EventKind.TICK), 0)]
+            self._emitter.begin(iter(rows))
+            yield from self._scheduler.steps(t, tick, self._layers, self._relays)
+            self._answer()
+            self._pay(self._scheduler.stored, partial=True)
+
+    def _answer(self) -> None:
+        """Answer the slot at hand once its input was scanned for the last time."""
+        if not self._paid and self._scheduler.erased != self._erased:
+            self._paid = True
+            self._pay(self._scheduler.erased, partial=False)
 
 
 def _leaving(part: Part, layer_spikes: Sequence[np.ndarray]) -> np.ndarray:
@@ -157,110 +258,80 @@ def _row_events(units: np.ndarray, row: int, rows: int, spikes: np.ndarray, lane
     return found
 
 
-class _Ways:
-    """Registers that flits pass, a cycle each; a register that is taken is waited for."""
-
-    def __init__(self, mesh: MeshConfig, routes: np.ndarray | None):
-        self._routes = (order_routes(mesh) if routes is None else routes).tolist()
-        self._behind = [{port: mesh.neighbour(tile, port) for port in mesh.ports[1:]}
-                        for tile in range(mesh.tiles)]
-        self._taken: dict[object, dict[int, int]] = collections.defaultdict(dict)
-        self.flits = self.links = 0
-
-    def _turn(self, register: object, cycle: int) -> int:
-        """As :meth:`_load`, of two streams that take turns."""
-        return min(self._load(register, cycle), cycle + 1)
-
-    def _load(self, register: object, cycle: int) -> int:
-        """First cycle from `cycle` on in which the register is free to load."""
-        taken, free = self._taken[register], cycle
-        while free in taken:
-            free = taken[free]
-        taken[free] = free + 1
-        while cycle < free:
-            taken[cycle], cycle = free + 1, taken[cycle]
-        return free
-
-    def leave(self, source: int, target: int, cycle: int, *, for_host: bool) -> tuple[int, int]:
-        """Cycles in which a flit that is offered from `cycle` on leaves, and is taken."""
-        self.flits += 1
-        near = 0 if for_host or target == HOST else target
-        if source == HOST:
-            left = now = self._turn("tileward" if near == 0 else "meshward", cycle)
-        else:
-            left = now = self._load(("egress", source), cycle)
-            if source == near and not for_host:
-                return left, self._turn(("ingress", near), now + 1) + 1
-            if source == 0 and near:
-                now = self._turn("meshward", now + 1)
-        if max(source, 0) != near:
-            now = self._cross(max(source, 0), near, now)
-            now = now if for_host or near else self._turn("tileward", now + 1)
-        arrival = self._turn("inward" if for_host else ("ingress", near), now + 1) + 1
-        return left, arrival
-
-    def _cross(self, here: int, target: int, now: int) -> int:
-        """Router by router; the cycle in which the last one's register loads."""
-        while True:
-            port = self._routes[here][target]
-            now = self._load((here, port), now + 2)
-            if port == Port.LOCAL:
-                return now
-            self.links += 1
-            here = self._behind[here][port]
-
-
 class _Fabric:
-    """All tiles and the host, slot by slot."""
+    """All tiles and the host.
+
+    Parameters
+    ----------
+    fabric, config, spikes, layer_spikes, reported, routes
+        See :func:`fabric_cycles`.
+    """
 
     def __init__(self, fabric: FabricProgram, config: FabricConfig, spikes: np.ndarray,
                  layer_spikes: Sequence[np.ndarray], reported: tuple[int, ...] | None,
                  routes: np.ndarray | None):
-        mesh = config.mesh
-        self._fabric, self._spikes, self.ways = fabric, spikes, _Ways(mesh, routes)
-        self._nodes = nodes_of(fabric, config, reported)
+        mesh, self._calendar, self.heard = config.mesh, Calendar(), 0
+        self._nodes, numbers = nodes_of(fabric, config, reported), (HOST, *fabric.order)
         self._tile_at = {mesh.address(tile): tile for tile in range(mesh.tiles)}
-        self._host, self._offered, self.heard = _Outbox(self._nodes[HOST]), 0, 0
-        self.tiles = {number: _Tile(fabric.tiles[number], config, self._nodes[number], spikes,
-                                    layer_spikes) for number in fabric.order}
-        self._closed: dict[tuple[int, int], int] = collections.defaultdict(int)
+        inlets = {number: Inlet(self._calendar, functools.partial(self._take, number))
+                  for number in numbers}
+        events = {number: Entry(self._calendar, functools.partial(self._gone, number))
+                  for number in numbers}
+        self._credits = {number: Entry(self._calendar) for number in fabric.order}
+        routes = order_routes(mesh) if routes is None else routes
+        self.traffic = Traffic(self._calendar, mesh, routes.tolist(), inlets, events,
+                               self._credits)
+        self._outboxes = {number: _Outbox(number, self._nodes[number], self.traffic,
+                                          events[number], self._tile_at) for number in numbers}
+        self.tiles = {
+            number: _Tile(fabric.tiles[number], config, (spikes, layer_spikes),
+                          self._outboxes[number], inlets[number],
+                          functools.partial(self._pay, number)) for number in fabric.order}
+        self._asking = self._samples(spikes)
 
     def run(self) -> None:
         """All timesteps."""
-        for t in range(len(self._spikes)):
-            events = [(int(EventKind.SPIKE), int(line))
-                      for line in np.flatnonzero(self._spikes[t])]
-            for event in [*events, (int(EventKind.TICK), 0)]:
-                self._offered = 1 + self._host.send(
-                    self._offered, event, functools.partial(self._leave, HOST, t))
-            for number, tile in self.tiles.items():
-                tick = max(self._closed.pop((number, t)), tile.erased) + 1
-                tile.run(t, tick, functools.partial(self._leave, number, t))
-                self._pay(number, tile.erased, partial=False)
-                self._pay(number, tile.ended, partial=True)
+        next(self._asking)
+        self._calendar.run()
 
-    def _leave(self, source: int, t: int, cycle: int, entry: Range) -> int:
-        """Lead a flit of slot `t` to its target."""
-        target = self._tile_at[entry.target]
-        left, arrival = self.ways.leave(source, target, cycle, for_host=entry.host)
-        if entry.host:
-            self.heard = max(self.heard, arrival)
+    def _samples(self, spikes: np.ndarray) -> Steps:
+        """Events of the host, each offered in the cycle after the one before was taken."""
+        offered = 0
+        for step in spikes:
+            events = [(int(EventKind.SPIKE), line) for line in np.flatnonzero(step).tolist()]
+            for event in [*events, (int(EventKind.TICK), 0)]:
+                offered = 1 + (yield from self._outboxes[HOST].send(offered, event))
+        while True:
+            yield
+
+    def _gone(self, number: int, cycle: int) -> None:
+        """A flit of an event leaves."""
+        if number == HOST:
+            self._outboxes[HOST].left = cycle
+            next(self._asking)
         else:
-            slot = t + self._fabric.tiles[target].channels[entry.channel].delayed
-            self._closed[target, slot] = max(self._closed[target, slot], arrival)
-        return left
+            self.tiles[number].gone(cycle)
+
+    def _take(self, number: int, flit: Flit, cycle: int) -> None:
+        """A flit arrives at a tile or at the host."""
+        if flit.kind == FlitKind.CREDIT:
+            self._outboxes[number].credit(flit.channel, cycle)
+            if number == HOST:
+                next(self._asking)
+            else:
+                self.tiles[number].wake()
+        elif number == HOST:
+            self.heard = max(self.heard, cycle)
+        elif flit.kind == FlitKind.TICK:
+            self.tiles[number].close(flit.channel, cycle)
 
     def _pay(self, number: int, done: int, *, partial: bool) -> None:
         """A CREDIT to every source of spikes or of sums, one after the other."""
-        cycle = done + _PAYS
         for channel in self._nodes[number].channels:
-            if channel.partial is not partial:
-                continue
-            source = HOST if channel.host else self._tile_at[channel.source]
-            outbox = self._host if channel.host else self.tiles[source].outbox
-            left, arrival = self.ways.leave(number, source, cycle, for_host=channel.host)
-            outbox.credit(channel.credit, arrival)
-            cycle = left + 1
+            if channel.partial is partial:
+                ends = number, self._tile_at[channel.source], channel.host
+                self.traffic.send(self._credits[number], ends, done + _PAYS, FlitKind.CREDIT,
+                                  channel.credit)
 
 
 def fabric_cycles(fabric: FabricProgram, config: FabricConfig, spikes: np.ndarray,
@@ -282,5 +353,6 @@ def fabric_cycles(fabric: FabricProgram, config: FabricConfig, spikes: np.ndarra
     """
     found = _Fabric(fabric, config, spikes, layer_spikes, reported, routes)
     found.run()
-    return FabricCost(cycles=found.heard, flits=found.ways.flits, flit_hops=found.ways.links,
+    return FabricCost(cycles=found.heard + 1, flits=found.traffic.flits,
+                      flit_hops=found.traffic.links,
                       slots={number: tile.begins for number, tile in found.tiles.items()})

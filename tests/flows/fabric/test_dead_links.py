@@ -86,6 +86,6 @@ def test_random_dead_links_change_nothing(tmp_path):
         found = verify_fabric(mapped, core, spikes, None, tmp_path, workers=1)
         assert found["mismatches"] == 0
         assert found["events_compared"] > 300 and found["membranes_compared"] == 84
-        assert found["mesh"]["cycles"] == pytest.approx(found["mesh"]["expected_cycles"], rel=0.1)
+        assert found["mesh"]["cycles"] == pytest.approx(found["mesh"]["expected_cycles"], rel=0.01)
     built = [path for path in (tmp_path / "simulation").glob("fabric_mailbox-*") if path.is_dir()]
     assert len(built) == 1
