@@ -17,6 +17,7 @@ from cocotb.triggers import ClockCycles
 from lamina.models.config import EventKind, ResetRule
 from lamina.models.fabric.config import FabricConfig, LinkCounter, RangeField, TileSpace
 from lamina.models.fabric.division import divide
+from lamina.models.fabric.flits import forwarded, sent_flits
 from lamina.models.fabric.mapping import Channel, FabricProgram, Part, assemble
 from lamina.models.fabric.routes import order_routes
 from lamina.models.fabric.run import FabricTrace, run_fabric
@@ -117,6 +118,7 @@ async def compare(port: FabricPort, rng: np.random.Generator, stall: float, fabr
     trace, tiles = golden(fabric, spikes), fabric.reporting
     port.stall(0.0)
     await port.load(image)
+    before = await port.hops()
     port.stall(stall)
     port.output.taken.clear()
     for sample in spikes[:-1]:
@@ -132,7 +134,16 @@ async def compare(port: FabricPort, rng: np.random.Generator, stall: float, fabr
     await check_membranes(port, fabric, trace)
     port.send([], EventKind.CLEAR)
     assert await port.told(tiles, EventKind.CLEAR, SAMPLES) == expected
+    np.testing.assert_array_equal(await port.hops() - before, passed(fabric, spikes, trace))
     return fired(trace)
+
+
+def passed(fabric: FabricProgram, spikes: np.ndarray, trace: FabricTrace) -> np.ndarray:
+    """Flits that each router sends on, of all samples."""
+    layers = range(len(fabric.program.layers))
+    flits = sum(sent_flits(fabric, CONFIG, sample, [layer[number] for layer in trace.spikes],
+                           tuple(layers)) for number, sample in enumerate(spikes))
+    return forwarded(MESH, order_routes(MESH), flits)
 
 
 def fired(trace: FabricTrace) -> int:
@@ -202,5 +213,5 @@ async def sums_wait_while_a_tile_is_busy(dut):
     routes = order_routes(MESH) if CONFIG.routing == "table" else None
     spikes = np.zeros((SAMPLES, program.timesteps, program.axons), dtype=np.uint8)
     spikes[:, ::3] = 1
-    image = fabric_image(fabric, CONFIG, None, routes)
+    image = fabric_image(fabric, CONFIG, (0,), routes)
     assert await compare(port, rng, 0.0, fabric, image, spikes) > 50

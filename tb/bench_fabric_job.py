@@ -6,7 +6,7 @@ null, ``dead``: links and tiles that are switched off), ``program.json``, ``prog
 ``spikes.npy`` (N, T, axons). For every (first, count) of ``chunks`` in ``LAMINA_PART`` (JSON)
 ``chunk-FIRST.npz`` is left there: ``spikes{k}`` (count, T, neurons) and ``membranes{k}`` (count,
 neurons) of every layer, ``cycles`` (count, 2) of timesteps and of CLEAR, ``counters`` of every tile
-as JSON.
+as JSON, ``hops`` (tiles,) of every router.
 """
 
 from __future__ import annotations
@@ -41,13 +41,14 @@ def divided() -> FabricProgram:
 async def chunk(port: FabricMailbox, fabric: FabricProgram, samples: np.ndarray
                 ) -> dict[str, np.ndarray]:
     """Arrays of one chunk."""
-    before = await port.counters(fabric.tiles)
+    before, passed = await port.counters(fabric.tiles), await port.hops()
     runs = [await port.run_sample(fabric, sample) for sample in samples]
     after = await port.counters(fabric.tiles)
     counters = {tile: {name: (value - before[tile][name]) % (1 << 32)
                        for name, value in found.items()} for tile, found in after.items()}
     arrays = {"cycles": np.array([cycles for _, _, cycles in runs]),
-              "counters": np.array(json.dumps(counters))}
+              "counters": np.array(json.dumps(counters)),
+              "hops": (await port.hops() - passed) % (1 << 32)}
     for k in range(len(fabric.program.layers)):
         arrays[f"spikes{k}"] = np.stack([spikes[k] for spikes, _, _ in runs])
         arrays[f"membranes{k}"] = np.stack([membranes[k] for _, membranes, _ in runs])

@@ -15,7 +15,8 @@ import cocotb
 import numpy as np
 from cocotb.triggers import FallingEdge, ReadOnly
 
-from lamina.models.fabric.config import MeshConfig
+from lamina.models.fabric.config import MeshConfig, Port, RouterCounter
+from lamina.models.fabric.flits import forwarded
 from lamina.models.fabric.network import Network
 from lamina.models.fabric.routes import Faults, order_routes, routes_around
 from lamina.tb.flits import FlitPorts, Traffic
@@ -26,6 +27,7 @@ FLITS = int(os.environ["LAMINA_FLITS"])
 TILES = CONFIG.tiles
 FAULTS = Faults(CONFIG, json.loads(os.environ.get("LAMINA_DEAD", "[]")))
 ROUTES = None if CONFIG.routing == "order" else routes_around(FAULTS)
+WAYS = order_routes(CONFIG) if ROUTES is None else ROUTES
 STRETCH = 500
 """Cycles between two draws of the stalls."""
 
@@ -50,6 +52,22 @@ async def started(dut, routes: np.ndarray | None) -> FlitPorts:
     return ports
 
 
+async def hops(dut, ports: FlitPorts) -> np.ndarray:
+    """Flits that each router has sent on, int64 (tiles,), and nothing of a tile beyond the last."""
+    idle, found = np.zeros(TILES, dtype=np.int64), []
+    ports.drive(idle, idle, idle)
+    dut.count_port.value = int(Port.LOCAL)
+    for tile in range(TILES + 1):
+        halves = []
+        for half in RouterCounter:
+            dut.count_tile.value, dut.count_field.value = tile, int(half)
+            await FallingEdge(dut.clk)
+            halves.append(int(dut.count.value))
+        found.append(halves[RouterCounter.HOPS_LOW] | halves[RouterCounter.HOPS_HIGH] << 16)
+    assert found.pop() == 0
+    return np.array(found)
+
+
 @cocotb.test(timeout_time=1 + FLITS // 1000, timeout_unit="ms")
 async def random_flits_arrive(dut):
     """Every cycle is that of the golden mesh; every flit arrives once, in order for its pair."""
@@ -59,6 +77,7 @@ async def random_flits_arrive(dut):
                                for source in range(TILES)], cocotb.RANDOM_SEED)
     golden, ports = Network(CONFIG, ROUTES), await started(dut, ROUTES)
     ready, stalls, offers, cycle = np.zeros(TILES, dtype=bool), rng.random(TILES), 1.0, 0
+    pairs = np.zeros((TILES + 1, TILES + 1), dtype=np.int64)
     while traffic.left or traffic.sent < FLITS:
         if cycle % STRETCH == 0:
             stalls, offers = rng.choice((0.0, 0.2, 0.9), TILES), rng.choice((0.2, 1.0))
@@ -73,12 +92,16 @@ async def random_flits_arrive(dut):
         for tile in np.flatnonzero(offered & taken).tolist():
             word = ports.word(tile)
             assert not one_chip or word == golden.flits[tile]
-            traffic.arrive(tile, word)
+            pairs[traffic.arrive(tile, word), tile] += 1
         if one_chip:
             golden.step(traffic.valid, traffic.flits, taken)
         cycle += 1
         await FallingEdge(dut.clk)
     assert traffic.arrived == traffic.sent == FLITS
+    found = await hops(dut, ports)
+    np.testing.assert_array_equal(found, forwarded(CONFIG, WAYS, pairs))
+    if one_chip:
+        np.testing.assert_array_equal(found, golden.routers.hops)
     cocotb.log.info("%d flits in %d cycles", FLITS, cycle)
 
 

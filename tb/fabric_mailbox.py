@@ -8,13 +8,14 @@ from collections.abc import Iterable
 import numpy as np
 from cocotb.clock import Clock
 from cocotb.handle import SimHandleBase
-from cocotb.triggers import FallingEdge, ReadOnly
+from cocotb.triggers import FallingEdge, ReadOnly, Timer
 
 from lamina.models.config import COUNTERS, EventKind, Register, Space
-from lamina.models.fabric.config import FabricConfig
+from lamina.models.fabric.config import FabricConfig, RouterCounter, TileSpace
 from lamina.models.fabric.mapping import FabricProgram
 from lamina.models.fabric.tables import FabricBlock
 from lamina.models.placement import place
+from lamina.tb.fabric_port import settling_cycles
 from lamina.tb.stream_port import PERIOD_NS, membrane_words, membranes_of
 from lamina.tb.streams import fabric_fields, pack, reset, unpack
 
@@ -103,6 +104,14 @@ class FabricMailbox:
         return {tile: {name: int(low) | int(high) << 16 for name, low, high in
                        zip(names, words[::2], words[1::2], strict=True)}
                 for tile, words in found.items()}
+
+    async def hops(self) -> np.ndarray:
+        """Flits that each router has sent on, int64 (tiles,); waits until those under way are."""
+        await Timer(settling_cycles(self._config) * PERIOD_NS, "ns")
+        found = await self._read({tile: (int(TileSpace.LINKS), 0, len(RouterCounter))
+                                  for tile in range(self._config.mesh.tiles)})
+        return np.array([words[RouterCounter.HOPS_LOW] | words[RouterCounter.HOPS_HIGH] << 16
+                         for words in found.values()], dtype=np.int64)
 
     async def _membranes(self, fabric: FabricProgram) -> dict[int, list[np.ndarray]]:
         """Of every layer of every tile's program; waits for idle."""

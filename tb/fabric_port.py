@@ -6,10 +6,10 @@ import collections
 
 import numpy as np
 from cocotb.handle import SimHandleBase
-from cocotb.triggers import FallingEdge
+from cocotb.triggers import ClockCycles, FallingEdge
 
 from lamina.models.config import EventKind
-from lamina.models.fabric.config import FabricConfig
+from lamina.models.fabric.config import FabricConfig, RouterCounter, TileSpace
 from lamina.models.fabric.mapping import FabricProgram
 from lamina.models.fabric.run import FabricTrace
 from lamina.models.fabric.tables import FabricBlock
@@ -17,7 +17,14 @@ from lamina.models.placement import place
 from lamina.tb.stream_port import StreamPort
 from lamina.tb.streams import Payload, fabric_fields
 
-__all__ = ["FabricPort", "expected_events"]
+__all__ = ["FabricPort", "expected_events", "settling_cycles"]
+
+
+def settling_cycles(config: FabricConfig) -> int:
+    """Cycles in which the last credits of a sample get to their tiles."""
+    mesh = config.mesh
+    link = mesh.chip_link.full_words if mesh.chips else 0
+    return 64 + (link + 4) * (config.channels + sum(mesh.size))
 
 
 def expected_events(fabric: FabricProgram, trace: FabricTrace, lanes: int, sample: int
@@ -62,6 +69,14 @@ class FabricPort(StreamPort):
         for tile, space, address, words in image:
             self.queue(space, address, words.tolist(), tile=tile)
         await self.until(lambda: not self._request.pending)
+
+    async def hops(self) -> np.ndarray:
+        """Flits that each router has sent on, int64 (tiles,); waits until those under way are."""
+        await ClockCycles(self.dut.clk, settling_cycles(self.config), FallingEdge)
+        found = [await self.read(TileSpace.LINKS, 0, len(RouterCounter), tile=tile)
+                 for tile in range(self.config.mesh.tiles)]
+        return np.array([words[RouterCounter.HOPS_LOW] | words[RouterCounter.HOPS_HIGH] << 16
+                         for words in found], dtype=np.int64)
 
     def send(self, lines: list[int], kind: EventKind = EventKind.TICK) -> None:
         """Queue the spikes of a timestep and the event that closes it."""

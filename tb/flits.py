@@ -103,8 +103,11 @@ class Traffic:
         self.sent += 1
         return self._config.address(tile) | payload << self._config.address_bits
 
-    def arrive(self, tile: int, flit: int) -> None:
-        """Hold a flit that left at `tile` to the oldest one that its source sent there."""
+    def arrive(self, tile: int, flit: int) -> int:
+        """Hold a flit that left at `tile` to the oldest one that its source sent there.
+
+        Returns the source.
+        """
         payload = flit >> self._config.address_bits
         assert flit == self._config.address(tile) | payload << self._config.address_bits, (
             f"a flit {flit:x} of another tile arrived at {tile}")
@@ -114,6 +117,7 @@ class Traffic:
         wanted = waiting.popleft()
         assert payload == wanted, f"tile {tile} got {payload:x} of {source} before {wanted:x}"
         self.arrived += 1
+        return source
 
     @property
     def left(self) -> int:

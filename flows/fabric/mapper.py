@@ -14,6 +14,7 @@ from lamina.flows.fabric.faults import HOST_TILE
 from lamina.models.config import HardwareConfig
 from lamina.models.fabric.config import MeshConfig
 from lamina.models.fabric.division import divide
+from lamina.models.fabric.flits import at_routers
 from lamina.models.fabric.mapping import HOST, FabricProgram, Part, assemble
 from lamina.models.fabric.routes import Faults, hops, link_loads, order_routes, routes_around
 from lamina.models.network import run
@@ -90,11 +91,7 @@ class Mapped:
 
         The host's go into and come out of the router of tile 0.
         """
-        mesh, traffic = self.fabric.mesh, self.traffic[:-1, :-1].copy()
-        traffic[HOST_TILE] += self.traffic[-1, :-1]
-        traffic[:, HOST_TILE] += self.traffic[:-1, -1]
-        np.fill_diagonal(traffic, 0)
-        loads = link_loads(mesh, self.routes, traffic)
+        loads = link_loads(self.fabric.mesh, self.routes, at_routers(self.traffic))
         return {(tile, port): flits for (tile, port), flits in loads.items()
                 if port in self.faults.neighbours(tile)}
 

@@ -18,6 +18,7 @@ from lamina.flows.fabric.mapper import Mapped
 from lamina.flows.progress import Reporter
 from lamina.models.config import HardwareConfig
 from lamina.models.fabric.config import FabricConfig, Port
+from lamina.models.fabric.flits import forwarded, sent_flits
 from lamina.models.fabric.mapping import Part
 from lamina.models.fabric.tables import sized
 from lamina.models.fabric.timing import fabric_cycles
@@ -89,7 +90,9 @@ def verify_fabric(mapped: Mapped, core: HardwareConfig, spikes: np.ndarray,
     return {**figures_of(counters, core.lanes * config.mesh.tiles, len(core.tiers), len(spikes)),
             **comparison(program, expected, got, labels, wrong), "waveform": None,
             "mesh": mesh_block(mapped, tiles, cycles,
-                               _expected_cycles(mapped, config, spikes, expected)),
+                               _expected_cycles(mapped, config, spikes, expected),
+                               sum(chunk["hops"] for chunk in chunks),
+                               _expected_hops(mapped, config, spikes, expected)),
             "seconds": round(time.perf_counter() - start, 3)}
 
 
@@ -151,9 +154,19 @@ def _expected_cycles(mapped: Mapped, config: FabricConfig, spikes: np.ndarray, t
                       every, mapped.routes).cycles for number, sample in enumerate(spikes)]))
 
 
+def _expected_hops(mapped: Mapped, config: FabricConfig, spikes: np.ndarray, trace: Trace
+                   ) -> np.ndarray:
+    """Flits that each router sends on, of all samples and their CLEARs, int (tiles,)."""
+    fabric, every = mapped.fabric, tuple(range(len(mapped.fabric.program.layers)))
+    flits = sum(sent_flits(fabric, config, sample,
+                           [layer[number] for layer in trace.layer_spikes], every)
+                for number, sample in enumerate(spikes))
+    return forwarded(fabric.mesh, mapped.routes, flits)
+
+
 def mesh_block(mapped: Mapped, counters: dict[int, dict[str, int]], cycles: np.ndarray,
-               expected_cycles: float) -> dict:
-    """Size, what each tile holds and did, the expected traffic, and the expected time.
+               expected_cycles: float, hops: np.ndarray, expected_hops: np.ndarray) -> dict:
+    """Size, what each tile and router did, the expected traffic, and the expected time.
 
     Parameters
     ----------
@@ -164,6 +177,8 @@ def mesh_block(mapped: Mapped, counters: dict[int, dict[str, int]], cycles: np.n
         Of timesteps and of CLEAR.
     expected_cycles : float
         Of the timesteps of a mean sample.
+    hops, expected_hops : int arrays (tiles,)
+        Flits that each router sent on over its links, counted by it, and by spikes and ways.
 
     Returns
     -------
@@ -174,7 +189,8 @@ def mesh_block(mapped: Mapped, counters: dict[int, dict[str, int]], cycles: np.n
         the last one), ``busy`` (share of all cycles in which its core had work), ``sops``; expected
         per timestep: ``flits``, ``flit_hops``, and ``links``, a list of ``tile``, ``port``,
         ``flits``. Of a mean sample without its CLEAR: ``cycles``, and ``expected_cycles`` by the
-        model of the fabric.
+        model of the fabric. ``routers``: a list of ``tile``, ``hops``, ``expected_hops`` of all
+        samples and their CLEARs.
     """
     fabric = mapped.fabric
     described = [
@@ -189,6 +205,9 @@ def mesh_block(mapped: Mapped, counters: dict[int, dict[str, int]], cycles: np.n
             "cycles": round(float(cycles[:, 0].mean()), 1),
             "expected_cycles": round(expected_cycles, 1),
             "flits": round(float(mapped.traffic.sum()), 2), "flit_hops": round(mapped.flit_hops, 2),
+            "routers": [{"tile": tile, "hops": found, "expected_hops": wanted}
+                        for tile, (found, wanted) in enumerate(zip(
+                            hops.tolist(), expected_hops.tolist(), strict=True))],
             "links": [{"tile": tile, "port": Port(port).name.lower(), "flits": round(flits, 2)}
                       for (tile, port), flits in sorted(mapped.link_flits.items())]}
 

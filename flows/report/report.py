@@ -92,6 +92,12 @@ def result_rows(result: dict) -> list[tuple[str, str]]:
     return _rows(shown)
 
 
+def _hops(routers: list[dict]) -> dict:
+    """What all routers counted, and what they were expected to."""
+    totals = {"hops counted by the routers": "hops", "hops by spikes and ways": "expected_hops"}
+    return {told: sum(each[name] for each in routers) for told, name in totals.items() if routers}
+
+
 def _mesh_summary(mesh: dict) -> dict:
     """Of a verified mesh what fits a table; the rest is in ``verify.json`` and ``mesh.png``."""
     return {"size": "x".join(map(str, mesh["size"])),
@@ -104,6 +110,7 @@ def _mesh_summary(mesh: dict) -> dict:
             "expected hops per timestep": mesh["flit_hops"],
             "flits on the busiest link": max([each["flits"] for each in mesh["links"]],
                                              default=0.0),
+            **_hops(mesh.get("routers", [])),
             **{f"dead {what}": len(mesh[f"dead_{what}"]) for what in ("links", "tiles")
                if mesh[f"dead_{what}"]}}
 

@@ -11,7 +11,7 @@ from lamina.models.check import check_int, check_one_of
 from lamina.models.config import HardwareConfig
 
 __all__ = ["ROUTINGS", "ChannelField", "ChipLinkConfig", "FabricConfig", "FlitKind",
-           "LinkCounter", "MeshConfig", "Port", "RangeField", "TileSpace"]
+           "LinkCounter", "MeshConfig", "Port", "RangeField", "RouterCounter", "TileSpace"]
 
 ROUTINGS = ("order", "table")
 MAX_TILES = 1 << 14
@@ -301,8 +301,8 @@ class FlitKind(enum.IntEnum):
 class TileSpace(enum.IntEnum):
     """Address spaces of a tile beside those of its core, write only but for ``LINKS``.
 
-    Word 0 of LINKS has a bit per :class:`Port`, set where the link there is dead. Read are, with
-    more than one chip, counters: address = port * 2 + :class:`LinkCounter`.
+    Word 0 of LINKS has a bit per :class:`Port`, set where the link there is dead. Read are
+    counters: address = port * 2 + :class:`LinkCounter`, at the local port :class:`RouterCounter`.
     """
 
     CHANNELS = 3
@@ -310,6 +310,16 @@ class TileSpace(enum.IntEnum):
     CREDITS = 5
     ROUTES = 6
     LINKS = 7
+
+
+class RouterCounter(enum.IntEnum):
+    """Halves of the number of flits that a router sent on over its links; modulo 2^32.
+
+    To be read while nothing is under way.
+    """
+
+    HOPS_LOW = 0
+    HOPS_HIGH = 1
 
 
 class LinkCounter(enum.IntEnum):

@@ -44,6 +44,11 @@ class Routers:
         Where each router stands.
     tables : int array (R, tiles) or None
         Port by destination; needed with ``routing="table"``.
+
+    Attributes
+    ----------
+    hops : int64 array (R,)
+        Flits that each has sent on over its links.
     """
 
     def __init__(self, config: MeshConfig, tiles: np.ndarray, tables: np.ndarray | None = None):
@@ -63,6 +68,7 @@ class Routers:
         self.valid = np.zeros((count, ports), dtype=bool)
         self.flits = np.zeros((count, ports), dtype=np.int64)
         self._turns = np.zeros((count, ports), dtype=np.int64)
+        self.hops = np.zeros(count, dtype=np.int64)
 
     @property
     def ready(self) -> np.ndarray:
@@ -81,6 +87,7 @@ class Routers:
         """
         arriving = valid & self.ready
         free = ~self.valid | taken
+        self.hops += (self.valid & taken)[:, 1:].sum(axis=1)
         self.valid &= ~taken
         leaving = np.zeros_like(arriving)
         heads = np.where(self.levels > 0, self._wanted[:, :, 0], -1)

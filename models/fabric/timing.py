@@ -19,7 +19,8 @@ from lamina.models.cost.graph import jobs_of, relays_of
 from lamina.models.cost.scheduler import Scheduler
 from lamina.models.cost.sequencer import Emitter
 from lamina.models.fabric.config import FabricConfig, FlitKind
-from lamina.models.fabric.mapping import HOST, FabricProgram, Part, Tile
+from lamina.models.fabric.flits import leaving
+from lamina.models.fabric.mapping import HOST, FabricProgram, Tile
 from lamina.models.fabric.routes import order_routes
 from lamina.models.fabric.tables import Node, nodes_of
 from lamina.models.fabric.traffic import Calendar, Entry, Flit, Inlet, Traffic
@@ -177,7 +178,7 @@ class _Tile:
                  activity: tuple[np.ndarray, Sequence[np.ndarray]], outbox: _Outbox, inlet: Inlet,
                  pay: Callable[..., None]):
         program, (spikes, layer_spikes) = tile.program, activity
-        fired = [_leaving(part, layer_spikes) for part in tile.parts]
+        fired = [leaving(part, layer_spikes) for part in tile.parts]
         self.outbox, self._inlet, self._pay = outbox, inlet, pay
         self._scheduler = Scheduler(config.core)
         self._emitter = _SlowEmitter(config.core, outbox)
@@ -239,12 +240,6 @@ class _Tile:
         if not self._paid and self._scheduler.erased != self._erased:
             self._paid = True
             self._pay(self._scheduler.erased, partial=False)
-
-
-def _leaving(part: Part, layer_spikes: Sequence[np.ndarray]) -> np.ndarray:
-    """Neurons with an event, (T, neurons): those that spike, or all where sums leave."""
-    spikes = layer_spikes[part.layer][:, part.first:part.first + part.neurons]
-    return np.ones_like(spikes) if part.is_partial else spikes
 
 
 def _row_events(units: np.ndarray, row: int, rows: int, spikes: np.ndarray, lanes: int

@@ -122,11 +122,10 @@ class Fabric(wiring.Component):
             with m.If(routes | links):
                 m.d.comb += [tile.request.valid.eq(0) for tile in tiles]
                 m.d.comb += self.request.ready.eq(1)
-        if self._config.chips:
-            self._tell_counters(m, tiles, mesh)
+        self._tell_counters(m, tiles, mesh)
 
     def _tell_counters(self, m, tiles, mesh):
-        """Answer requests for counters of links between chips, in the second cycle."""
+        """Answer requests for counters of routers and their links, in the second cycle."""
         request = self.request.payload
         asked, told, count = Signal(), Signal(), Signal(16)
         with m.If(told):

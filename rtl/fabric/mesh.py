@@ -6,7 +6,7 @@ from amaranth.hdl import Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from lamina.models.fabric.config import LinkCounter, MeshConfig, Port
+from lamina.models.fabric.config import MeshConfig, Port
 from lamina.rtl.fabric.chip_link import ChipLink
 from lamina.rtl.fabric.router import Router, router_members
 from lamina.rtl.fabric.shared import Shared
@@ -41,7 +41,8 @@ class RouterMesh(wiring.Component):
         Set which links of a router are dead, a bit by :class:`Port`, none after reset: nothing
         passes a link, in either direction, that one of its ends has as dead.
     count_tile, count_port, count_field : In
-        End of a link between chips, and :class:`LinkCounter`; with more than one chip.
+        End of a link between chips and :class:`LinkCounter`, or the local port of a router and
+        :class:`RouterCounter`.
     count : Out(16)
         That counter; 0 where there is none.
     """
@@ -54,7 +55,7 @@ class RouterMesh(wiring.Component):
             "table_address": In(config.address_bits),
             "table_port": In((len(config.ports) - 1).bit_length()),
             "dead_write": In(1), "dead_ports": In(len(config.ports))}
-        counters = {} if not config.chips else {
+        counters = {
             "count_tile": In(config.tiles.bit_length()), "count_port": In(3), "count_field": In(1),
             "count": Out(16)}
         super().__init__({"inject": In(flits).array(config.tiles),
@@ -76,9 +77,14 @@ class RouterMesh(wiring.Component):
                     self._link(m, router.outputs[port], routers[other].inputs[port.opposite],
                                dead[tile][port] | dead[other][port.opposite])
             self._set_up(m, tile, router)
-        if config.chips:
-            self._leave_chips(m, routers, dead)
+            self._tell(m, tile, Port.LOCAL, router.hops[:16], router.hops[16:])
+        self._leave_chips(m, routers, dead)
         return m
+
+    def _tell(self, m, tile, port, *counters):
+        """Counters of one place, by ``count_field``."""
+        with m.If((self.count_tile == tile) & (self.count_port == port)):
+            m.d.comb += self.count.eq(Mux(self.count_field, counters[1], counters[0]))
 
     def _leave_chips(self, m, routers, dead):
         """An end of a link at every port behind which there is another chip."""
@@ -94,9 +100,7 @@ class RouterMesh(wiring.Component):
             self._link(m, end.o, routers[tile].inputs[port], cut)
             if config.routing == "table":
                 self._set_routes(m, tile, end)
-            with m.If((self.count_tile == tile) & (self.count_port == port)):
-                m.d.comb += self.count.eq(Mux(self.count_field == LinkCounter.RESENT,
-                                              end.resent, end.malformed))
+            self._tell(m, tile, port, end.malformed, end.resent)
 
     @staticmethod
     def _link(m, source, sink, dead=ALIVE):

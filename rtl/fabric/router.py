@@ -18,7 +18,8 @@ def router_members(config: MeshConfig) -> dict:
     extra = ({"here": In(config.address_bits)} if config.routing == "order" else {
         "table_write": In(1), "table_address": In(config.address_bits),
         "table_port": In((ports - 1).bit_length())})
-    return {"inputs": In(flits).array(ports), "outputs": Out(flits).array(ports), **extra}
+    return {"inputs": In(flits).array(ports), "outputs": Out(flits).array(ports),
+            "hops": Out(32), **extra}
 
 
 class InputBuffer(wiring.Component):
@@ -83,6 +84,8 @@ class Router(wiring.Component):
     -------
     inputs, outputs : array (ports) of In / Out(stream of flit_bits)
         By :class:`Port`; tie the streams of absent neighbours to 0.
+    hops : Out(32)
+        Flits that were sent on over links, two cycles late; modulo 2^32.
     here : In(address_bits)
         Coordinates of the tile, x lowest; constant. With ``routing="order"``.
     table_write : In(1)
@@ -110,7 +113,14 @@ class Router(wiring.Component):
                 grants[port][output] = chosen[place]
         for port, head in heads.items():
             m.d.comb += head.ready.eq(Cat(grants[port].values()).any())
+        self._count(m)
         return m
+
+    def _count(self, m):
+        leaving = [self.outputs[port].valid & self.outputs[port].ready
+                   for port in self._config.ports if port is not Port.LOCAL]
+        moved = Signal(range(len(leaving) + 1))
+        m.d.sync += [moved.eq(sum(leaving)), self.hops.eq(self.hops + moved)]
 
     def _buffer(self, m, port):
         """Buffer of an input; returns its outgoing stream, the output above the flit."""

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from lamina.models.fabric.config import MeshConfig
-from lamina.rtl.fabric import mesh
+from lamina.rtl.fabric import mesh, router
 from lamina.tb.runner import run_bench
 
 BENCH = "lamina.tb.bench_mesh"
@@ -30,6 +30,15 @@ DEAF = {
     "dead links bring flits": ("source.valid & ~dead", "source.valid"),
     "one end does not count": ("dead[tile][port] | dead[other][port.opposite]", "dead[tile][port]"),
     "the links of all tiles": ("self.dead_write & (self.table_tile == tile)", "self.dead_write"),
+}
+COUNTER_MUTANTS = {
+    "flits for tiles are hops": (router, "if port is not Port.LOCAL]", "]"),
+    "flits that wait are hops": (router, "self.outputs[port].valid & self.outputs[port].ready",
+                                 "self.outputs[port].valid"),
+    "one hop per cycle": (router, "moved.eq(sum(leaving))", "moved.eq(Cat(leaving).any())"),
+    "halves change places": (mesh, "counters[1], counters[0]", "counters[0], counters[1]"),
+    "all routers answer": (mesh, "with m.If((self.count_tile == tile) & (self",
+                           "with m.If((self.count_tile >= tile) & (self"),
 }
 CHIP_MUTANTS = {
     "wires cross": ("far = ends[config.neighbour(tile, port), port.opposite]", "far = end"),
@@ -64,6 +73,19 @@ def test_dead_links_are_avoided(verilog, build_dir):
 def test_mutants_die(name, verilog, build_dir, mutant, killed):
     with killed:
         bench(mutant(mesh, *MUTANTS[name]), MeshConfig(size=(3, 2)), 2_000, verilog, build_dir)
+
+
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=[pytest.mark.long] * (name != "flits that wait are hops"))
+    for name in COUNTER_MUTANTS])
+def test_mutants_of_the_counters_die(name, verilog, build_dir, mutant, killed, monkeypatch):
+    module, old, new = COUNTER_MUTANTS[name]
+    changed = mutant(module, old, new)
+    if module is router:
+        monkeypatch.setattr(mesh, "Router", changed.Router)
+    with killed:
+        bench(mesh if module is router else changed, MeshConfig(size=(3, 2)), 1_000, verilog,
+              build_dir)
 
 
 @pytest.mark.parametrize("name", [
