@@ -191,9 +191,9 @@ class Scheduler(wiring.Component):
         with m.FSM(init="CLEAR"):
             with m.State("WAIT"):
                 m.d.comb += self.waiting.eq(~self.closed)
-                m.d.sync += [layer.eq(0), field.eq(0)]
                 with m.If(self.closed & ~self.clear & ~self.job_valid & self.layers.any()):
-                    m.d.sync += [self.between.eq(0), *self._sided()]
+                    m.d.comb += fetching.eq(1)
+                    m.d.sync += [self.between.eq(0), field.eq(1), *self._sided()]
                     m.next = "FETCH"
                 with m.Elif(self.closed & self.clear & ~self.job_valid & self.drained):
                     m.next = "CLEAR"
@@ -224,6 +224,7 @@ class Scheduler(wiring.Component):
                 with m.If(~self.job_valid):
                     m.d.sync += [self.job.tag.eq(~self.job.tag), layer.eq(layer + 1)]
                     with m.If(self.job.closing):
+                        m.d.sync += layer.eq(0)
                         m.next = "WAIT"
                     with m.Else():
                         m.next = "FETCH"

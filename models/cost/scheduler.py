@@ -49,7 +49,7 @@ class Scheduler:
     def steps(self, t: int, tick: int, layers: Sequence[Jobs], relays: Sequence[Relay]
               ) -> Iterator[None]:
         """As :meth:`run`, interrupted wherever the emitter does not know yet."""
-        self.now = max(self.now, tick + 1) + 1
+        self.now = max(self.now, tick + 1) + self._aim
         for layer in layers:
             yield from self._layer(t, layer)
         for relay in relays:
