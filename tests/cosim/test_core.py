@@ -89,8 +89,10 @@ MUTANTS = {
     "groups too close": (sequencer, "                len(self._slots) - 1))]",
                          "                0))]"),
     "the next job ends too close": (sequencer, "_APART = 6", "_APART = 0"),
-    "the next job is finished early": (
-        sequencer, "self.fresh & (~self.ending | turn.ended)", "self.fresh"),
+    "the rule of the next job": (sequencer, "[done.rule] if config.blocks == 1",
+                                 "[job.rule] if config.blocks == 1"),
+    "the next job decides what is reported": (sequencer, "self.report.eq(done.report)",
+                                              "self.report.eq(job.report)"),
     "additions of the next job": (sequencer, "_TURN = 4", "_TURN = 0"),
     "membranes are loaded before their store": (
         sequencer, "self.ending & same & (row >= self.store_row)", "0"),
