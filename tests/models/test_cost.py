@@ -62,7 +62,7 @@ def test_a_silent_timestep(make_layer, features, cycles):
 
 @pytest.mark.parametrize(("lanes", "groups", "ports", "cycles"), [
     (8, 16, 1, 16 * 96 + 3), (64, 2, 1, 2 * 96 + 3), (64, 1, 1, 96 + 11), (8, 16, 2, 16 * 48 + 3),
-    (64, 2, 2, 96 + 9), (64, 4, 2, 4 * 48 + 3)])
+    (64, 2, 2, 96 + 10), (64, 4, 2, 4 * 48 + 3)])
 def test_timesteps_follow_each_other(make_layer, lanes, groups, ports, cycles):
     """Groups of 96 spikes and 3 cycles; one group waits for its own store, two of two ports for
     their list."""
