@@ -526,6 +526,30 @@ async def timesteps_follow_each_other(dut):
         assert trace.spikes.any()
 
 
+@cocotb.test(timeout_time=4, timeout_unit="ms", skip=CONFIG.axons < 1024)
+async def lanes_are_used(dut):
+    """96 of 784 axons spike in every timestep, two groups: .95 SOP per lane and cycle, or 1.8."""
+    rng = np.random.default_rng([cocotb.RANDOM_SEED, 9])
+    port = await started(dut)
+    groups, spikes, timesteps = 2, 96, 8
+    neurons = groups * CONFIG.lanes
+    layer = dense_layer(784, neurons, theta=HALF - 1, report=False,
+                        decay=np.zeros(neurons, dtype=np.int64),
+                        weights=rng.integers(-8, 8, (784, neurons)))
+    program = program_of(layer, timesteps=timesteps)
+    await port.load(program)
+    sample = np.zeros((timesteps, 784), dtype=np.uint8)
+    for step in sample:
+        step[rng.choice(784, spikes, replace=False)] = 1
+    await check_cycles(port, program, sample, rng)
+    port.send_sample(sample, rng)
+    await port.closing(EventKind.TICK, timesteps)
+    first, *_, last = port.output.times[-timesteps:]
+    used = groups * spikes * (timesteps - 1) / ((last - first) / PERIOD_NS)
+    cocotb.log.info("%.3f SOP per lane and cycle", used)
+    assert used >= (0.95 if CONFIG.ports == 1 else 1.8)
+
+
 @cocotb.test(timeout_time=20, timeout_unit="ms")
 async def cycles_are_those_of_the_cost_model(dut):
     """Without stalls, from the first tick to the last output: as predicted, to the cycle."""

@@ -157,6 +157,15 @@ def test_core(shape, verilog, build_dir):
     bench(CONFIGS[shape], verilog, build_dir)
 
 
+@pytest.mark.parametrize("ports", [1, 2])
+@pytest.mark.parametrize("lanes", [pytest.param(8, marks=pytest.mark.long),
+                                   pytest.param(32, marks=pytest.mark.long), 64])
+def test_lanes_are_used(lanes, ports, verilog, build_dir):
+    config = HardwareConfig(lanes=lanes, axons=1024, groups=2, weight_words=2048, ports=ports)
+    run_bench(BENCH, "lamina_core", [verilog(Core(config), "lamina_core")], build_dir,
+              environment={"LAMINA_CONFIG": config.to_json()}, testcase="lanes_are_used")
+
+
 def test_tiers_rest(verilog, build_dir):
     """Every tier stands by at times, all but tier 0 sleep, and never all the time."""
     log = (bench(CONFIGS["spram"], verilog, build_dir) / "run.log").read_text()
