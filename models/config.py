@@ -253,6 +253,8 @@ class HardwareConfig:
     adders : tuple of str
         Names of the accumulation adders (:class:`lamina.models.adders.spec.AdderSpec`), 1..16; a
         layer chooses one of them where there are several.
+    ports : int
+        Weight words that are read in a cycle, 1 or 2; 2 takes ``inferred`` banks, each twice.
     """
 
     name: str = "lamina"
@@ -270,6 +272,7 @@ class HardwareConfig:
     features: tuple[str, ...] = ()
     mask_rows: int = 0
     adders: tuple[str, ...] = ("exact",)
+    ports: int = 1
 
     def __post_init__(self):
         if not self.name.isidentifier():
@@ -290,6 +293,9 @@ class HardwareConfig:
                 raise ValueError(f"{name} must be a power of two, not {getattr(self, name)}")
         if self.neurons > 16384:
             raise ValueError(f"lanes * groups must be at most 16384, not {self.neurons}")
+        check_int("ports", self.ports, 1, 2)
+        if self.ports > 1 and self.bank != "inferred":
+            raise ValueError(f"ports must be 1 with {self.bank} banks, not {self.ports}")
         self._check_features()
         self._check_adders()
         if self.neurons > self.axons and not self.has("sources"):
@@ -402,9 +408,14 @@ class HardwareConfig:
 
     @property
     def fingerprint(self) -> int:
-        """CRC-32 of the configuration without its name; the core answers it to the driver."""
+        """CRC-32 of the configuration without its name; the core answers it to the driver.
+
+        One port does not count: it is that of cores from before there were two.
+        """
         fields = json.loads(self.to_json())
         del fields["name"]
+        if self.ports == 1:
+            del fields["ports"]
         return zlib.crc32(json.dumps(fields, sort_keys=True).encode())
 
     def to_json(self) -> str:

@@ -77,7 +77,8 @@ class Core(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self._config
-        most = [1, 1, 1, config.lanes, config.lanes, 1] + [1] * len(config.tiers)
+        most = [1, 1, 1, config.lanes * config.ports, config.lanes, 1]
+        most += [config.ports] * len(config.tiers)
         m.submodules.buffer = buffer = SpikeBuffer(config)
         m.submodules.scanner = scanner = Scanner(config)
         m.submodules.scheduler = scheduler = Scheduler(config)
@@ -126,6 +127,11 @@ class Core(wiring.Component):
               if config.has("follow") else []),
             *([self.freed_stb.eq(scheduler.done_stb)] if config.has("ahead") else []),
             *([lanes.adder.eq(sequencer.adder)] if len(config.adders) > 1 else []),
+            *([sequencer.axon_second.eq(scanner.axon_second),
+               weights.access_second.eq(sequencer.access_second),
+               weights.address_second.eq(sequencer.address_second.as_value()),
+               lanes.add_second.eq(sequencer.add_second),
+               lanes.weights_second.eq(weights.weights_second)] if config.ports > 1 else []),
             scheduler.descriptor_address.eq(access.descriptor_address),
             scheduler.descriptor_write.eq(access.descriptor_write),
             scheduler.descriptor_i.eq(access.descriptor_i),
@@ -159,7 +165,8 @@ class Core(wiring.Component):
                                             attrs={"no_rw_check": 1})
         write, scan, former = masks.write_port(), masks.read_port(), masks.read_port()
         job = scheduler.job
-        behind = Mux(sequencer.tag == job.tag, sequencer.ending, sequencer.active)
+        taken = sequencer.tag == job.tag
+        behind = Mux(taken, sequencer.ending, sequencer.active)
         spiked = Signal(config.lanes)
         m.d.sync += spiked.eq(former.data)
         m.d.comb += [
@@ -188,7 +195,8 @@ class Core(wiring.Component):
             behind = behind & (job.source_row == sequencer.base_row)
             self._connect_sources(m, buffer, scanner, scheduler, sequencer, write, scan)
         with m.If(job.internal & behind):
-            m.d.comb += scanner.ready_words.eq(sequencer.rows_done)
+            m.d.comb += scanner.ready_words.eq(Mux(sequencer.fresh & ~taken, 0,
+                                                   sequencer.rows_done))
         return spiked
 
     def _connect_sources(self, m, buffer, scanner, scheduler, sequencer, write, scan):
@@ -309,8 +317,9 @@ class Core(wiring.Component):
             Counter.SPIKES_OUT: fired,
             Counter.DROPPED: buffer.dropped_stb,
         }
-        adds |= {Counter.ACCESSES + tier: weights.accesses[tier]
-                 for tier in range(len(self._config.tiers))}
+        for tier in range(len(self._config.tiers)):
+            adds[Counter.ACCESSES + tier] = weights.accesses[tier] + (
+                weights.accesses_second[tier] if self._config.ports > 1 else 0)
         for index, value in adds.items():
             m.d.comb += getattr(counters, f"add{int(index)}").eq(value)
         m.d.comb += [

@@ -147,6 +147,8 @@ class Lanes(wiring.Component):
     weights : In(array of signed(code_bits))
     add : In(1)
         Accumulate ``weights`` in the enabled lanes.
+    weights_second, add_second : In
+        What is added behind it in the same cycle, 0 without ``add_second``; with two ports only.
     first : In(1)
         Start from the leaked membrane instead of the accumulator (also without a weight: then the
         weights must be zero).
@@ -194,6 +196,8 @@ class Lanes(wiring.Component):
         super().__init__({
             "weights": In(data.ArrayLayout(signed(config.code_bits), config.lanes)),
             "add": In(config.blocks),
+            **({"weights_second": In(data.ArrayLayout(signed(config.code_bits), config.lanes)),
+                "add_second": In(config.blocks)} if config.ports > 1 else {}),
             "first": In(config.blocks),
             "enabled": In(config.lanes),
             "step": In(data.ArrayLayout(LaneStep, config.blocks)),
@@ -260,17 +264,24 @@ class Lanes(wiring.Component):
         return later
 
     def _sum(self, m, lane, control, base):
+        """Base (+) weight, or weights of both ports."""
+        total = self._added(m, control.add, base, self.weights[lane], f"base{lane}")
+        if self._config.ports == 1:
+            return total
+        return self._added(m, control.add_second, total, self.weights_second[lane],
+                           f"base_second{lane}")
+
+    def _added(self, m, adding, base, weight, name):
         """Base (+) weight; the mere leak of a group without spikes passes no approximate adder."""
-        weight = self.weights[lane]
         if all(spec.is_exact for spec in self._adders):
             return base + weight
-        start = Signal(signed(self._config.acc_bits), name=f"base{lane}")
+        start = Signal(signed(self._config.acc_bits), name=name)
         m.d.comb += start.eq(base)
         if len(self._adders) == 1:
             total = sum_of(m, self._adders[0], start, weight)
         else:
             total = chosen_sum(m, self._adders, self.adder, start, weight)
-        return Mux(control.add, total, start)
+        return Mux(adding, total, start)
 
     def _finish(self, m, lane, control, acc, delayed, subtract):
         """Bias, threshold, reset and store value of one lane: one adder with a carry input."""
@@ -342,6 +353,8 @@ class _Control:
         width = lanes._config.lanes // lanes._config.blocks
         self.lanes = range(block * width, (block + 1) * width)
         self.add, self.first, self.store = lanes.add[block], lanes.first[block], lanes.store[block]
+        if lanes._config.ports > 1:
+            self.add_second = lanes.add_second[block]
         self.rule, self._step = lanes.rule[block], lanes.step[block].as_value()
 
     def at(self, step: LaneStep) -> Value:

@@ -52,7 +52,8 @@ class Scanner(wiring.Component):
     read_slot, read_index : In
         List entry wanted.
     axon : Out(log2(axons))
-        That entry, one cycle later.
+        That entry, one cycle later. With two ports ``read_index`` counts pairs of entries, and
+        ``axon_second`` is the second one of the pair.
     append : In(1)
         The scan goes on with the list of the slot, behind the axons of the scan before; with the
         feature ``sources`` only.
@@ -71,6 +72,7 @@ class Scanner(wiring.Component):
         self._config = config
         self._axon_bits = (config.axons - 1).bit_length()
         self._lane_bits = (config.lanes - 1).bit_length()
+        self._index_bits = self._axon_bits - (config.ports - 1)
         word_bits = self._axon_bits - self._lane_bits
         super().__init__({
             "start": In(1),
@@ -87,8 +89,9 @@ class Scanner(wiring.Component):
             "count0": Out(self._axon_bits + 1),
             "count1": Out(self._axon_bits + 1),
             "read_slot": In(1),
-            "read_index": In(self._axon_bits),
+            "read_index": In(self._index_bits),
             "axon": Out(self._axon_bits),
+            **({"axon_second": Out(self._axon_bits)} if config.ports > 1 else {}),
             **({"kappa": In(signed(16)), "follow0": Out(signed(config.state_bits)),
                 "follow1": Out(signed(config.state_bits))} if config.has("follow") else {}),
             **({"append": In(1)} if config.has("sources") else {}),
@@ -199,18 +202,21 @@ class Scanner(wiring.Component):
         storing = Signal()
         stored_axon = Signal(self._axon_bits)
         m.d.sync += [storing.eq(emit), stored_axon.eq(Cat(lane, index))]
-        m.submodules.lists = lists = Memory(shape=self._axon_bits, depth=2 * self._config.axons,
-                                            init=[], attrs={"no_rw_check": 1, "ram_style": "block"})
-        write, read = lists.write_port(), lists.read_port()
         counts = (self.count0, self.count1)
         count = Mux(slot, counts[1], counts[0])
-        m.d.comb += [
-            write.addr.eq(count[:self._axon_bits] | (slot << self._axon_bits)),
-            write.data.eq(stored_axon),
-            write.en.eq(storing),
-            read.addr.eq(self.read_index | (self.read_slot << self._axon_bits)),
-            self.axon.eq(read.data),
-        ]
+        ports, index_bits = self._config.ports, self._index_bits
+        for port, axon in enumerate([self.axon] if ports == 1 else [self.axon, self.axon_second]):
+            lists = Memory(shape=self._axon_bits, depth=2 << index_bits, init=[],
+                           attrs={"no_rw_check": 1, "ram_style": "block"})
+            m.submodules["lists_second" if port else "lists"] = lists
+            write, read = lists.write_port(), lists.read_port()
+            m.d.comb += [
+                write.addr.eq(count[ports - 1:self._axon_bits] | (slot << index_bits)),
+                write.data.eq(stored_axon),
+                write.en.eq(storing if ports == 1 else storing & (count[0] == port)),
+                read.addr.eq(self.read_index | (self.read_slot << index_bits)),
+                axon.eq(read.data),
+            ]
         if self._config.has("follow"):
             self._follow(m, storing, slot)
         for side in (0, 1):

@@ -12,6 +12,9 @@ from lamina.rtl.window import aim_layout, view_fields
 
 __all__ = ["Scheduler", "job_layout", "job_switches"]
 
+_SCANNED = 3
+"""Cycle of the fetch in which a scan begins: axons and source are there."""
+
 
 def job_switches(config: HardwareConfig) -> tuple[str, ...]:
     """Flags of a job that the lanes see, as far as `config` has their features."""
@@ -58,7 +61,8 @@ class Scheduler(wiring.Component):
     """Fetch a layer's descriptor, start its scan, offer it as a job; between samples clear.
 
     The descriptor of the next layer is fetched (8 cycles) and its spikes are scanned while the
-    sequencer still runs the layer before. A job is offered as soon as its scan has begun.
+    sequencer still runs the layer before. What the scan needs comes first: without ``sources`` it
+    begins behind 3 cycles. A job is offered as soon as it is fetched and its scan has begun.
 
     Parameters
     ----------
@@ -103,6 +107,10 @@ class Scheduler(wiring.Component):
             raise TypeError(f"config must be a HardwareConfig, not {config!r}")
         self._config = config
         self._rows = max(config.mask_rows, config.axons // config.lanes)
+        first = [DescriptorField.AXONS, DescriptorField.SOURCE,
+                 *([DescriptorField.KAPPA] if config.has("follow") else [])]
+        fields = list(DescriptorField)[:config.descriptor_fields]
+        self._order = (*first, *(field for field in fields if field not in first))
         word_bits = (config.axons // config.lanes - 1).bit_length()
         address_bits = (config.layers * config.descriptor_words - 1).bit_length()
         row_bits = (self._rows - 1).bit_length()
@@ -149,7 +157,7 @@ class Scheduler(wiring.Component):
         read, write = memory.read_port(), memory.write_port()
         fetching = Signal()
         m.d.comb += [
-            read.addr.eq(Mux(fetching, Cat(field[:(words - 1).bit_length()], layer),
+            read.addr.eq(Mux(fetching, Cat(self._place(m, field, words), layer),
                              self.descriptor_address)),
             write.addr.eq(self.descriptor_address),
             write.data.eq(self.descriptor_i),
@@ -168,13 +176,24 @@ class Scheduler(wiring.Component):
             self._sequence(m, layer, field, fetching, read.data)
         return m
 
+    def _place(self, m, field, words):
+        """Address of a word within its descriptor, by its place in the order of the fetch."""
+        if self._config.has("sources"):
+            return field[:(words - 1).bit_length()]
+        place = Signal((words - 1).bit_length())
+        with m.Switch(field):
+            for number, name in enumerate(self._order):
+                with m.Case(number):
+                    m.d.comb += place.eq(name)
+        return place
+
     def _sequence(self, m, layer, field, fetching, word):
         with m.FSM(init="CLEAR"):
             with m.State("WAIT"):
                 m.d.comb += self.waiting.eq(~self.closed)
-                m.d.sync += [layer.eq(0), field.eq(0)]
                 with m.If(self.closed & ~self.clear & ~self.job_valid & self.layers.any()):
-                    m.d.sync += [self.between.eq(0), *self._sided()]
+                    m.d.comb += fetching.eq(1)
+                    m.d.sync += [self.between.eq(0), field.eq(1), *self._sided()]
                     m.next = "FETCH"
                 with m.Elif(self.closed & self.clear & ~self.job_valid & self.drained):
                     m.next = "CLEAR"
@@ -190,11 +209,11 @@ class Scheduler(wiring.Component):
                 m.d.comb += fetching.eq(1)
                 m.d.sync += field.eq(field + 1)
                 self._fill(m, field, word)
+                m.d.comb += self.scan_start.eq(field == _SCANNED)
                 with m.If(field == self._config.descriptor_fields):
                     m.d.sync += [self.job.closing.eq(layer == (self.layers - 1)[:len(layer)])]
                     m.next = "START"
             with m.State("START"):
-                m.d.comb += self.scan_start.eq(1)
                 m.d.sync += self.job_valid.eq(1)
                 m.next = "SCAN"
             with m.State("SCAN"), m.If(~self.scan_busy):
@@ -205,6 +224,7 @@ class Scheduler(wiring.Component):
                 with m.If(~self.job_valid):
                     m.d.sync += [self.job.tag.eq(~self.job.tag), layer.eq(layer + 1)]
                     with m.If(self.job.closing):
+                        m.d.sync += layer.eq(0)
                         m.next = "WAIT"
                     with m.Else():
                         m.next = "FETCH"
@@ -217,7 +237,7 @@ class Scheduler(wiring.Component):
         """Store the descriptor word that was addressed one cycle earlier."""
         with m.Switch(field):
             for name, statements in self._wanted(word).items():
-                with m.Case(Const(name + 1, len(field))):
+                with m.Case(Const(self._order.index(name) + 1, len(field))):
                     m.d.sync += statements
 
     def _wanted(self, word):

@@ -34,7 +34,8 @@ def finish_slots(config: HardwareConfig) -> tuple[str, ...]:
 class Sequencer(wiring.Component):
     """Group-stationary execution of one job after the other.
 
-    An element is a list entry of a group (or, for an empty list, a mere leak). It is issued in
+    An element is a list entry of a group (or, for an empty list, a mere leak); with two ports it is
+    a pair of entries, or the odd one at the end. It is issued in
     cycle 0; its axon arrives in 1, its weight address in 3, its weight and the addition in 5. The
     last element of a group starts the finish: bias, threshold and reset words are read in 4, 5, 6
     and act in 6, 7, 8; the group is stored in 9; a synaptic current and a correction of the reset,
@@ -61,11 +62,13 @@ class Sequencer(wiring.Component):
     tag : Out(1)
         List of the job that is issued.
     read_index : Out(log2(axons))
-        Entry of that list wanted in this cycle.
+        Entry, or pair of entries, of that list wanted in this cycle.
     axon : In(log2(axons))
         Entry asked for in the cycle before.
     access, address : Out
         Weight word wanted (cycle 3).
+    axon_second, access_second, address_second, add_second
+        The same of the second entry of a pair; with two ports only.
     host_address : In
         What ``address`` follows, a cycle later, while no job runs.
     gated : Out(tiers)
@@ -84,6 +87,8 @@ class Sequencer(wiring.Component):
         Membranes and spikes of ``store_row`` are to be stored (cycle 9).
     rows_done : Out
         Groups of the finishing job stored so far.
+    fresh : Out(1)
+        That is not the job that was taken last.
     reserve, push, tick : Out(1)
         To the emitter; ``report``: the job's spikes are wanted.
     free : In(1)
@@ -111,6 +116,9 @@ class Sequencer(wiring.Component):
             raise TypeError(f"config must be a HardwareConfig, not {config!r}")
         self._config = config
         axon_bits = (config.axons - 1).bit_length()
+        address = data.ArrayLayout((config.weight_words - 1).bit_length(), config.address_copies)
+        second = {"axon_second": In(axon_bits), "access_second": Out(1),
+                  "address_second": Out(address), "add_second": Out(config.blocks)}
         self._row_bits = (config.groups - 1).bit_length()
         super().__init__({
             "job": In(job_layout(config)),
@@ -119,11 +127,11 @@ class Sequencer(wiring.Component):
             "count": In(axon_bits + 1),
             "complete": In(1),
             "tag": Out(1),
-            "read_index": Out(axon_bits),
+            "read_index": Out(axon_bits - (config.ports - 1)),
             "axon": In(axon_bits),
             "access": Out(1),
-            "address": Out(data.ArrayLayout((config.weight_words - 1).bit_length(),
-                                            config.address_copies)),
+            "address": Out(address),
+            **(second if config.ports > 1 else {}),
             "host_address": In((config.weight_words - 1).bit_length()),
             "gated": Out(len(config.tiers)),
             "resting": Out(len(config.tiers)),
@@ -138,6 +146,7 @@ class Sequencer(wiring.Component):
             "store": Out(config.blocks),
             "store_row": Out(self._row_bits),
             "rows_done": Out(self._row_bits + 1),
+            "fresh": Out(1),
             "reserve": Out(1),
             "push": Out(1),
             "tick": Out(1),
@@ -145,7 +154,7 @@ class Sequencer(wiring.Component):
             "free": In(1),
             "active": Out(1),
             "ending": Out(1),
-            "sops": Out((config.lanes - 1).bit_length() + 1),
+            "sops": Out((config.lanes - 1).bit_length() + config.ports),
             **{name: Out(1) for name in job_switches(config)},
             **({"base_row": Out(self._row_bits)} if config.has("sources") else {}),
             **({"sends": Out(1), "side": Out(1)} if config.has("partial") else {}),
@@ -153,6 +162,7 @@ class Sequencer(wiring.Component):
             **({"adder": Out(range(len(config.adders)))} if len(config.adders) > 1 else {}),
         })
         self._slots = finish_slots(config)
+        self._flags = ("real", "first", "last", "final", *(["second"] if config.ports > 1 else []))
 
     def elaborate(self, platform):
         m = Module()
@@ -182,13 +192,13 @@ class Sequencer(wiring.Component):
 
     def _turn(self, m, job, used):
         """Hand the job that was taken to the finish, when that of the one before is over."""
-        config, turn, fresh = self._config, _Turn(self._config), Signal()
-        m.d.comb += turn.begun.eq(fresh & (~self.ending | turn.ended))
+        config, turn = self._config, _Turn(self._config)
+        m.d.comb += turn.begun.eq(self.fresh & (~self.ending | turn.ended))
         with m.If(turn.begun):
-            m.d.sync += [turn.job.eq(job), turn.last_mask.eq(used), fresh.eq(0)]
-            m.d.sync += [self.store_row.eq(job.state_base), self.rows_done.eq(0)]
+            m.d.sync += [turn.job.eq(job), turn.last_mask.eq(used), self.fresh.eq(0),
+                         self.store_row.eq(job.state_base), self.rows_done.eq(0)]
         with m.If(self.job_take):
-            m.d.sync += fresh.eq(1)
+            m.d.sync += self.fresh.eq(1)
         done = turn.job
         m.d.comb += [turn.next.eq(job), self.report.eq(done.report),
                      *[getattr(self, name).eq(done[name]) for name in job_switches(config)
@@ -213,8 +223,9 @@ class Sequencer(wiring.Component):
         groups = Signal(self._row_bits + 1)
         first = Signal()
         spacing = Signal(range(len(self._slots) + _APART))
-        names = ("valid", "real", "first", "last", "final", "reserve")
+        names = ("valid", *self._flags, "reserve")
         element = {name: Signal(name=f"issue_{name}") for name in names}
+        ports = self._config.ports
         goes_on = Signal()
         ready = Signal()
         may_end = Signal()
@@ -227,20 +238,23 @@ class Sequencer(wiring.Component):
             element["last"].eq(~goes_on),
             element["final"].eq(groups == 1),
             element["valid"].eq(Mux(goes_on, ready, may_end)),
-            element["real"].eq(goes_on | (following == count)),
+            element["real"].eq(goes_on | (following == count) if ports == 1 else count.any()),
             element["reserve"].eq(~goes_on & may_end & reporting),
         ]
+        if ports > 1:
+            m.d.comb += element["second"].eq(goes_on | (following == count))
         with m.If(spacing != 0):
             m.d.sync += spacing.eq(spacing - 1)
         with m.If(element["valid"]):
-            m.d.sync += [self.read_index.eq(following), following.eq(following + 1), first.eq(0)]
+            m.d.sync += [self.read_index.eq(following[ports - 1:]),
+                         following.eq(following + ports), first.eq(0)]
             with m.If(element["last"]):
-                m.d.sync += [self.read_index.eq(0), following.eq(1), first.eq(1),
+                m.d.sync += [self.read_index.eq(0), following.eq(ports), first.eq(1),
                              groups.eq(groups - 1), running.eq(~element["final"]),
                              spacing.eq(Mux(element["final"], len(self._slots) - 1 + _APART,
                                             len(self._slots) - 1))]
         with m.If(self.job_take):
-            m.d.sync += [self.read_index.eq(0), following.eq(1), first.eq(1),
+            m.d.sync += [self.read_index.eq(0), following.eq(ports), first.eq(1),
                          groups.eq(self.job.groups), running.eq(self.job.groups != 0)]
         return element
 
@@ -259,13 +273,11 @@ class Sequencer(wiring.Component):
         """Flags of the elements in cycles 1..5; list entry to weight address."""
         stages = [element]
         for cycle in range(1, 6):
-            names = ("real", "first", "last", "final")
-            stage = {name: Signal(name=f"{name}{cycle}") for name in names}
-            for name in names:
+            stage = {name: Signal(name=f"{name}{cycle}") for name in self._flags}
+            for name in self._flags:
                 flag = stages[-1][name]
                 m.d.sync += stage[name].eq(flag & element["valid"] if cycle == 1 else flag)
             stages.append(stage)
-        axon = Signal.like(self.axon)
         base = Signal.like(self.host_address)
         fresh = Signal()
         with m.If(stages[1]["first"]):
@@ -275,13 +287,21 @@ class Sequencer(wiring.Component):
                 m.d.sync += base.eq(job.weight_base)
         with m.If(self.job_take):
             m.d.sync += fresh.eq(1)
-        m.d.sync += axon.eq(self.axon)
-        word = Signal.like(self.host_address)
+        self._read(m, base, self.axon, self.address, "")
+        m.d.comb += self.access.eq(stages[3]["real"])
+        if self._config.ports > 1:
+            self._read(m, base, self.axon_second, self.address_second, "_second")
+            m.d.comb += self.access_second.eq(stages[3]["second"])
+        return stages
+
+    def _read(self, m, base, entry, address, suffix):
+        """From a list entry to the address of its weight word, a cycle later."""
+        axon = Signal.like(entry, name=f"axon{suffix}")
+        m.d.sync += axon.eq(entry)
+        word = Signal.like(self.host_address, name=f"word{suffix}")
         m.d.comb += word.eq(Mux(self.active, base + axon, self.host_address))
         count = self._config.address_copies
-        m.d.comb += self.address.as_value().eq(Cat(*copies(m, word, count, "word")))
-        m.d.comb += self.access.eq(stages[3]["real"])
-        return stages
+        m.d.comb += address.as_value().eq(Cat(*copies(m, word, count, f"word{suffix}")))
 
     def _accumulate(self, m, job, stages, used):
         """Weights into lanes; what a job sets there changes while none of its elements is there.
@@ -308,8 +328,14 @@ class Sequencer(wiring.Component):
             self.first.eq(Cat(*copies(m, stages[4]["first"], blocks, "first_copy"))),
             self.enabled.eq(Mux(last["final"], last_mask, ~Const(0, config.lanes))),
         ]
+        neurons = Mux(last["final"], lanes, config.lanes)
         with m.If(last["real"]):
-            m.d.comb += self.sops.eq(Mux(last["final"], lanes, config.lanes))
+            m.d.comb += self.sops.eq(neurons)
+        if config.ports > 1:
+            second = copies(m, stages[4]["second"], blocks, "add_second_copy")
+            m.d.comb += self.add_second.eq(Cat(*second))
+            with m.If(last["second"]):
+                m.d.comb += self.sops.eq(neurons << 1)
 
     def _finish(self, m, turn, stages, skip_tick):
         """Cycles from 4 on of a group's last element; returns (reading, address, step)."""

@@ -15,6 +15,8 @@ from lamina.models.config import HardwareConfig
 __all__ = ["TierBank", "WeightMemory"]
 
 _PINS = ("standby", "sleep")
+_SUFFIXES = ("", "_second")
+"""Of the members of each port."""
 
 
 class TierBank(wiring.Component):
@@ -80,10 +82,11 @@ class TierBank(wiring.Component):
 
 
 class WeightMemory(wiring.Component):
-    """All tiers of one core; returns the codes of one word for every lane.
+    """All tiers of one core; returns the codes of one word for every lane, of two with two ports.
 
     Latency 2 cycles from ``access`` to ``weights``, one word per cycle. The bits of a gated tier
-    are replaced by the fill: zero, or 1 in the highest gated bit. Golden:
+    are replaced by the fill: zero, or 1 in the highest gated bit. A second port is a second copy of
+    every tier, written together. Golden:
     :func:`lamina.models.tiers.effective_weights`. Source: TVLSI23 (see README, References).
 
     Parameters
@@ -104,6 +107,9 @@ class WeightMemory(wiring.Component):
         Zero in cycles that follow no access.
     accesses : Out(tiers)
         Bit k: tier k was read for the lanes in this cycle.
+    access_second, address_second, weights_second, accesses_second
+        The same of the second port, where there are two; both addresses are that of the host while
+        it writes.
     host_read, host_write : In(tiers)
         Access of tier k at ``address`` for the host; never together with ``access``.
     host_i : In(widest tier word)
@@ -119,14 +125,18 @@ class WeightMemory(wiring.Component):
         self._config = config
         widest = config.lanes * max(config.tiers)
         tiers = len(config.tiers)
-        super().__init__({
+        port = {
             "access": In(1),
             "address": In(data.ArrayLayout((config.weight_words - 1).bit_length(),
                                            config.address_copies)),
-            "gated": In(tiers),
-            "fill_mid": In(1),
             "weights": Out(data.ArrayLayout(signed(config.code_bits), config.lanes)),
             "accesses": Out(tiers),
+        }
+        super().__init__({
+            **{name + suffix: member for suffix in _SUFFIXES[:config.ports]
+               for name, member in port.items()},
+            "gated": In(tiers),
+            "fill_mid": In(1),
             "host_read": In(tiers),
             "host_write": In(tiers),
             "host_i": In(widest),
@@ -137,40 +147,50 @@ class WeightMemory(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self._config
-        slices = []
-        for tier, bits in enumerate(config.tiers):
-            width = config.lanes * bits
-            bank = TierBank(bank=config.bank, words=config.weight_words, bits=width)
-            m.submodules[f"tier{tier}"] = bank
-            reading = self.access & ~self.gated[tier]
-            m.d.comb += [
-                bank.enable.eq(reading | self.host_read[tier] | self.host_write[tier]),
-                bank.write.eq(self.host_write[tier]),
-                bank.address.eq(self.address[tier % config.address_copies]),
-                bank.i.eq(self.host_i[:width]),
-                self.accesses[tier].eq(reading),
-            ]
-            if config.bank == "spram":
-                m.d.comb += [getattr(bank, pin).eq(getattr(self, pin)[tier]) for pin in _PINS]
-            slices.append(self._slices(m, tier, bits, bank.o, reading | self.host_read[tier]))
-        self._answer(m, slices)
-        for lane in range(config.lanes):
-            code = Cat(*[slices[tier][lane] for tier in reversed(range(len(config.tiers)))])
-            m.d.comb += self.weights[lane].eq(code.as_signed())
+        for suffix in _SUFFIXES[:config.ports]:
+            access, weights = getattr(self, f"access{suffix}"), getattr(self, f"weights{suffix}")
+            slices = [self._tier(m, tier, suffix, access) for tier in range(len(config.tiers))]
+            if not suffix:
+                self._answer(m, slices)
+            for lane in range(config.lanes):
+                code = Cat(*[slices[tier][lane] for tier in reversed(range(len(config.tiers)))])
+                m.d.comb += weights[lane].eq(code.as_signed())
         return m
 
-    def _slices(self, m, tier, bits, word, reading):
+    def _tier(self, m, tier, suffix, access):
+        """Bank of a tier at one port; returns what each lane gets of it. The host reads the first.
+        """
+        config, bits = self._config, self._config.tiers[tier]
+        width = config.lanes * bits
+        bank = TierBank(bank=config.bank, words=config.weight_words, bits=width)
+        m.submodules[f"tier{tier}{suffix}"] = bank
+        reading = access & ~self.gated[tier]
+        asked = reading if suffix else reading | self.host_read[tier]
+        address = getattr(self, f"address{suffix}")
+        m.d.comb += [
+            bank.enable.eq(asked | self.host_write[tier]),
+            bank.write.eq(self.host_write[tier]),
+            bank.address.eq(address[tier % config.address_copies]),
+            bank.i.eq(self.host_i[:width]),
+            getattr(self, f"accesses{suffix}")[tier].eq(reading),
+        ]
+        if config.bank == "spram":
+            m.d.comb += [getattr(bank, pin).eq(getattr(self, pin)[tier]) for pin in _PINS]
+        return self._slices(m, tier, suffix, bank.o, access, asked)
+
+    def _slices(self, m, tier, suffix, word, access, reading):
         """What each lane gets of a tier that was `reading` in the cycle before, or its fill."""
-        rests = Signal(name=f"rests{tier}", init=1)
-        filled = Signal(name=f"filled{tier}")
+        bits = self._config.tiers[tier]
+        rests = Signal(name=f"rests{tier}{suffix}", init=1)
+        filled = Signal(name=f"filled{tier}{suffix}")
         highest = self.gated[tier] & (~self.gated[tier - 1] if tier else 1)
-        m.d.sync += [rests.eq(~reading), filled.eq(self.access & highest & self.fill_mid)]
+        m.d.sync += [rests.eq(~reading), filled.eq(access & highest & self.fill_mid)]
         found = []
         for lane in range(self._config.lanes):
             part, fill = word.word_select(lane, bits), Cat(Const(0, bits - 1), filled)
             if self._config.is_binary:
                 part, fill = Cat(Const(1, 1), ~part), Const(0, 2)
-            slot = Signal(len(part), name=f"weight{tier}_{lane}", reset_less=True)
+            slot = Signal(len(part), name=f"weight{tier}_{lane}{suffix}", reset_less=True)
             m.d.sync += slot.eq(Mux(rests, fill, part))
             found.append(slot)
         return found

@@ -488,6 +488,68 @@ async def strange_axons_are_dropped_and_equal_ones_merge(dut):
     assert (counted["dropped"], counted["sops"]) == (2, 15)
 
 
+async def check_cycles(port: CorePort, program: Program, sample: np.ndarray,
+                       rng: np.random.Generator) -> None:
+    """Play a sample into the loaded core at rest; its cycles must be those of the cost model."""
+    trace = golden(program, sample[None])
+    sent = len(port.events.times)
+    port.send_sample(sample, rng)
+    await port.closing(EventKind.TICK, len(sample))
+    first_tick = port.events.times[sent + int(sample[0].sum())]
+    cycles = round((port.output.times[-1] - first_tick) / PERIOD_NS)
+    fired = [layer[0] for layer in trace.layer_spikes]
+    predicted = sample_cycles(program, CONFIG, sample, fired).cycles
+    assert cycles == predicted, (
+        f"{cycles} cycles, not {predicted}: {[layer.weights.shape for layer in program.layers]}, "
+        f"report {[layer.report for layer in program.layers]}, spikes per timestep "
+        f"{[step.sum(axis=1).tolist() for step in (sample, *fired)]}")
+    await port.clear()
+
+
+@cocotb.test(timeout_time=20, timeout_unit="ms")
+async def timesteps_follow_each_other(dut):
+    """Timesteps of one layer on end, dense and silent: each group waits for its own store only."""
+    rng = np.random.default_rng([cocotb.RANDOM_SEED, 8])
+    port = await started(dut)
+    half = 1 << (min(CONFIG.weight_bits, 8) - 1)
+    for groups in (1, 2, min(CONFIG.groups, 4)):
+        axons = min(CONFIG.axons, CONFIG.weight_words // groups, 96)
+        neurons = groups * CONFIG.lanes
+        layer = dense_layer(axons, neurons, theta=half, report=False,
+                            weights=rng.integers(-half, half, (axons, neurons)))
+        program = program_of(layer, timesteps=6)
+        await port.load(program)
+        density = rng.permutation([0.0, 0.1, 0.6, 0.9, 1.0, 1.0])
+        sample = (rng.random((6, axons)) < density[:, None]).astype(np.uint8)
+        await check_cycles(port, program, sample, rng)
+        trace = await compare(port, program, sample[None])
+        assert trace.spikes.any()
+
+
+@cocotb.test(timeout_time=4, timeout_unit="ms", skip=CONFIG.axons < 1024)
+async def lanes_are_used(dut):
+    """96 of 784 axons spike in every timestep, two groups: .95 SOP per lane and cycle, or 1.8."""
+    rng = np.random.default_rng([cocotb.RANDOM_SEED, 9])
+    port = await started(dut)
+    groups, spikes, timesteps = 2, 96, 8
+    neurons = groups * CONFIG.lanes
+    layer = dense_layer(784, neurons, theta=HALF - 1, report=False,
+                        decay=np.zeros(neurons, dtype=np.int64),
+                        weights=rng.integers(-8, 8, (784, neurons)))
+    program = program_of(layer, timesteps=timesteps)
+    await port.load(program)
+    sample = np.zeros((timesteps, 784), dtype=np.uint8)
+    for step in sample:
+        step[rng.choice(784, spikes, replace=False)] = 1
+    await check_cycles(port, program, sample, rng)
+    port.send_sample(sample, rng)
+    await port.closing(EventKind.TICK, timesteps)
+    first, *_, last = port.output.times[-timesteps:]
+    used = groups * spikes * (timesteps - 1) / ((last - first) / PERIOD_NS)
+    cocotb.log.info("%.3f SOP per lane and cycle", used)
+    assert used >= (0.95 if CONFIG.ports == 1 else 1.8)
+
+
 @cocotb.test(timeout_time=20, timeout_unit="ms")
 async def cycles_are_those_of_the_cost_model(dut):
     """Without stalls, from the first tick to the last output: as predicted, to the cycle."""
@@ -497,19 +559,7 @@ async def cycles_are_those_of_the_cost_model(dut):
         program = random_program(rng, CONFIG)
         await port.load(program)
         for sample in random_spikes(rng, program, 2):
-            trace = golden(program, sample[None])
-            sent = len(port.events.times)
-            port.send_sample(sample, rng)
-            await port.closing(EventKind.TICK, len(sample))
-            first_tick = port.events.times[sent + int(sample[0].sum())]
-            cycles = round((port.output.times[-1] - first_tick) / PERIOD_NS)
-            fired = [layer[0] for layer in trace.layer_spikes]
-            predicted = sample_cycles(program, CONFIG, sample, fired).cycles
-            assert cycles == predicted, (
-                f"{[layer.weights.shape for layer in program.layers]}, report "
-                f"{[layer.report for layer in program.layers]}, spikes per timestep "
-                f"{[step.sum(axis=1).tolist() for step in (sample, *fired)]}")
-            await port.clear()
+            await check_cycles(port, program, sample, rng)
 
 
 @cocotb.test(timeout_time=8, timeout_unit="ms")

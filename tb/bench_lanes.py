@@ -35,6 +35,7 @@ SWITCHES = [name for name, feature in (
     if CONFIG.has(feature)]
 """Inputs that exist with a feature only."""
 CHOICE = ["adder"] if len(CONFIG.adders) > 1 else []
+SECOND = ["weights_second", "add_second"] if CONFIG.ports > 1 else []
 RECEIVES = CONFIG.has("partial")
 FOLLOWING = [FOLLOW] if CONFIG.has("follow") else []
 LATE_RULES = (ResetRule.SUBTRACT_DELAYED, ResetRule.SUBTRACT_REDERIVED)
@@ -149,7 +150,7 @@ def schedule(groups: Sequence[Group], rng: np.random.Generator, pause: float) ->
         for step in group.loads:
             cycle = steps[step] = free(cycle + 1 + rest())
         adds = [max(cycle + 3, last) + 1 + rest()]
-        for _ in range(len(group.weights) - 1):
+        for _ in range(-(-len(group.weights) // CONFIG.ports) - 1):
             adds.append(adds[-1] + 1 + rest())
         adds[-1] = max(adds[-1], done)
         first, last = adds[0], adds[-1]
@@ -167,7 +168,7 @@ class Datapath:
 
     def __init__(self, dut):
         self.ports = Ports(dut, "weights", "add", "first", "enabled", "step", "word", "rule",
-                           "spiked", "finishing", "store", *SWITCHES, *CHOICE,
+                           "spiked", "finishing", "store", *SECOND, *SWITCHES, *CHOICE,
                            *(["follow"] if FOLLOWING else []),
                            *(["receives", "partial"] if RECEIVES else []))
         self.rng = np.random.default_rng(cocotb.RANDOM_SEED)
@@ -178,7 +179,8 @@ class Datapath:
 
     def _idle(self) -> dict[str, int]:
         """Inputs of a cycle in which nothing is asked for."""
-        return {"weights": self._noise(LANES * CONFIG.code_bits),
+        return {**{name: self._noise(LANES * CONFIG.code_bits)
+                   for name in ("weights", *SECOND[:1])},
                 "enabled": self._noise(LANES), "word": self._noise(LANES * CONFIG.slot_bits),
                 "rule": int(self.rng.integers(4)), "spiked": self._noise(LANES),
                 "finishing": self._noise(LANES), **{name: self._noise(1) for name in SWITCHES},
@@ -192,10 +194,13 @@ class Datapath:
         cycles = [self._idle() for _ in range(times[-1].store + 3)]
         for group, when in zip(groups, times, strict=True):
             rows = group.weights if len(group.weights) else np.zeros((1, LANES), dtype=np.int64)
-            for row, cycle in zip(rows.tolist(), when.adds, strict=True):
+            for number, cycle in enumerate(when.adds):
+                words = [join_lanes(row, CONFIG.code_bits)
+                         for row in rows[CONFIG.ports * number:][:CONFIG.ports].tolist()]
                 cycles[cycle] |= {
-                    "weights": join_lanes(row, CONFIG.code_bits), "enabled": group.mask,
+                    "weights": words[0], "enabled": group.mask,
                     "first": int(cycle == when.adds[0]), "add": int(len(group.weights) > 0),
+                    **dict(zip(SECOND, [words[1], 1] if len(words) > 1 else [0, 0], strict=False)),
                     **{name: CONFIG.adders.index(group.adder) for name in CHOICE}}
             switches = {name: int(getattr(group, name)) for name in SWITCHES}
             cycles[when.adds[0]] |= {
@@ -273,7 +278,7 @@ class Datapath:
 
 def in_blocks(values: dict[str, int]) -> dict[str, int]:
     """The same for every block of lanes, where each is told by itself."""
-    widths = {"add": 1, "first": 1, "store": 1, "rule": 2, "step": 10}
+    widths = {"add": 1, "add_second": 1, "first": 1, "store": 1, "rule": 2, "step": 10}
     return {name: join_lanes([value] * CONFIG.blocks, widths[name]) if name in widths else value
             for name, value in values.items()}
 

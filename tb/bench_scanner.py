@@ -20,6 +20,8 @@ CONFIG = HardwareConfig.from_json(os.environ["LAMINA_CONFIG"])
 LANES = CONFIG.lanes
 WORDS = CONFIG.axons // LANES
 FULL = (1 << LANES) - 1
+AXONS = ("axon", "axon_second")[:CONFIG.ports]
+"""Where the entries of an index are read."""
 
 
 def axons_of(words: Sequence[int]) -> list[int]:
@@ -36,7 +38,7 @@ class Scans:
         self.lists: list[list[int]] = [[], []]
         self.reads = 0
         self._rng = np.random.default_rng(cocotb.RANDOM_SEED)
-        self._asked: int | None = None
+        self._asked: dict[str, int] = {}
 
     def _noise(self, limit: int) -> int:
         return int(self._rng.integers(limit + 1))
@@ -44,12 +46,20 @@ class Scans:
     async def _cycle(self, readable: tuple[int, int], **values: int) -> None:
         """One cycle that also checks the entry asked for before and asks for another one."""
         slot = self._noise(1)
-        index = self._noise(max(readable[slot] - 1, 0))
+        index = self._noise(max(readable[slot] - 1, 0)) // CONFIG.ports
         await self.ports.cycle(read_slot=slot, read_index=index, **values)
-        if self._asked is not None:
-            self.reads += 1
-            assert self.ports.read("axon") == self._asked
-        self._asked = self.lists[slot][index] if index < readable[slot] else None
+        self._check()
+        self._ask(slot, index, readable[slot])
+
+    def _ask(self, slot: int, index: int, readable: int) -> None:
+        """Note what the list holds at `index`, as far as it may be read."""
+        entries = self.lists[slot][:readable][CONFIG.ports * index:]
+        self._asked = dict(zip(AXONS, entries, strict=False))
+
+    def _check(self) -> None:
+        """Compare what was asked for."""
+        self.reads += bool(self._asked)
+        assert self._asked == {name: self.ports.read(name) for name in self._asked}
 
     async def run(self, words: Sequence[int], slot: int, ready: Sequence[int] = (), *,
                   silent: bool = False) -> None:
@@ -89,11 +99,12 @@ class Scans:
     async def read_back(self) -> None:
         """Read both lists from beginning to end."""
         for slot, entries in enumerate(self.lists):
-            for index, axon in enumerate(entries):
+            for index in range(-(-len(entries) // CONFIG.ports)):
                 await self.ports.cycle(read_slot=slot, read_index=index)
                 await self.ports.cycle()
-                assert self.ports.read("axon") == axon
-        self._asked = None
+                self._ask(slot, index, len(entries))
+                self._check()
+        self._asked = {}
 
 
 async def started(dut) -> Scans:

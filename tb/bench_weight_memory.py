@@ -18,13 +18,16 @@ CONFIG = HardwareConfig.from_json(os.environ["LAMINA_CONFIG"])
 LANES, TIERS = CONFIG.lanes, len(CONFIG.tiers)
 WIDEST = LANES * max(CONFIG.tiers)
 PINS = ("standby", "sleep") if CONFIG.bank == "spram" else ()
+SUFFIXES = ("", "_second")[:CONFIG.ports]
+"""Of the members of each port."""
 
 
 class Weights:
     """Fills some words of all tiers, reads them as host and as lanes."""
 
     def __init__(self, dut):
-        self.ports = Ports(dut, "access", "address", "gated", "fill_mid", "host_read",
+        self.ports = Ports(dut, *(name + suffix for name in ("access", "address")
+                                  for suffix in SUFFIXES), "gated", "fill_mid", "host_read",
                            "host_write", "host_i", *PINS)
         self.rng = np.random.default_rng(cocotb.RANDOM_SEED)
         inner = self.rng.choice(np.arange(1, CONFIG.weight_words - 1), 12, replace=False)
@@ -38,10 +41,14 @@ class Weights:
         await self.ports.start()
         for tier in self.rng.permutation(TIERS).tolist():
             for place in self.rng.permutation(len(self.addresses)).tolist():
-                await self.ports.cycle(address=self.addresses[place], host_write=1 << tier,
+                await self.ports.cycle(**self.everywhere(place), host_write=1 << tier,
                                        host_i=self.word(tier, place) | self._noise_above(tier))
                 if self.rng.random() < 0.2:
                     await self.ports.cycle(**self.noise())
+
+    def everywhere(self, place: int) -> dict[str, int]:
+        """The `place`-th address at every port."""
+        return {f"address{suffix}": self.addresses[place] for suffix in SUFFIXES}
 
     def word(self, tier: int, place: int) -> int:
         """Word of a tier at the `place`-th address."""
@@ -55,35 +62,42 @@ class Weights:
 
     def noise(self) -> dict[str, int]:
         """Inputs of a cycle without any access."""
-        return {"address": int(self.rng.integers(CONFIG.weight_words)),
-                "host_i": int(self.rng.integers(1 << min(WIDEST, 60)))}
+        return {**{f"address{suffix}": int(self.rng.integers(CONFIG.weight_words))
+                   for suffix in SUFFIXES}, "host_i": int(self.rng.integers(1 << min(WIDEST, 60)))}
 
     async def read_host(self, tier: int, place: int) -> None:
         """Read as host: the word is there two cycles later."""
-        await self.ports.cycle(address=self.addresses[place], host_read=1 << tier)
+        await self.ports.cycle(**self.everywhere(place), host_read=1 << tier)
         for _ in range(2):
             await self.ports.cycle(**self.noise())
         assert self.ports.read("host_o") == self.word(tier, place), f"tier {tier}"
 
     async def stream(self, gated: int, fill: str, *, bubbles: float, count: int) -> None:
-        """Read as lanes, one word per cycle with random bubbles, the lowest tiers gated."""
+        """Read as lanes, a word per port and cycle with random bubbles, the lowest tiers gated."""
         mask = ((1 << gated) - 1) << (TIERS - gated)
         self.ports.rest |= {"gated": mask, "fill_mid": TIER_FILLS.index(fill)}
         seen = effective_weights(self.codes, CONFIG.tiers, gated, fill).tolist()
-        places = self.rng.integers(len(self.addresses), size=count).tolist()
-        places = [None if self.rng.random() < bubbles else place for place in places]
-        pipeline: list[int | None] = [None, None]
-        for place in (*places, None, None):
+        rests = [dict.fromkeys(SUFFIXES)] * 2
+        pipeline = list(rests)
+        for places in (*(self._draw(bubbles) for _ in range(count)), *rests):
             values = self.noise()
-            if place is not None:
-                values |= {"access": 1, "address": self.addresses[place]}
+            for suffix, place in places.items():
+                if place is not None:
+                    values |= {f"access{suffix}": 1, f"address{suffix}": self.addresses[place]}
             await self.ports.cycle(**values)
-            reading = 0 if place is None else ((1 << TIERS) - 1) & ~mask
-            assert self.ports.read("accesses") == reading
-            pipeline.append(place)
+            pipeline.append(places)
             due = pipeline.pop(0)
-            got = split_lanes(self.ports.read("weights"), CONFIG.code_bits, LANES)
-            assert got == ([0] * LANES if due is None else seen[due]), f"{gated} gated, {fill}"
+            for suffix in SUFFIXES:
+                reading = 0 if places[suffix] is None else ((1 << TIERS) - 1) & ~mask
+                assert self.ports.read(f"accesses{suffix}") == reading
+                got = split_lanes(self.ports.read(f"weights{suffix}"), CONFIG.code_bits, LANES)
+                expected = [0] * LANES if due[suffix] is None else seen[due[suffix]]
+                assert got == expected, f"{gated} gated, {fill}{suffix}"
+
+    def _draw(self, bubbles: float) -> dict[str, int | None]:
+        """Which word each port reads, None for a bubble."""
+        return {suffix: None if self.rng.random() < bubbles
+                else int(self.rng.integers(len(self.addresses))) for suffix in SUFFIXES}
 
 
 async def started(dut) -> Weights:
@@ -103,7 +117,7 @@ async def host_reads_what_it_wrote(dut):
         changed = int(weights.rng.integers(TIERS))
         slices = slice_weights(weights.codes[0], CONFIG.tiers)
         inverted = join_lanes((~slices[changed]).tolist(), CONFIG.tiers[changed])
-        await weights.ports.cycle(address=0, host_write=1 << changed, host_i=inverted)
+        await weights.ports.cycle(**weights.everywhere(0), host_write=1 << changed, host_i=inverted)
         below = sum(CONFIG.tiers[changed + 1:])
         weights.codes[0] ^= ((1 << CONFIG.tiers[changed]) - 1) << below
         half = 1 << (CONFIG.code_bits - 1)
@@ -126,7 +140,7 @@ async def host_and_lanes_take_turns(dut):
     weights = await started(dut)
     for _ in range(10):
         tier, place = int(weights.rng.integers(TIERS)), int(weights.rng.integers(3))
-        await weights.ports.cycle(address=weights.addresses[place], host_write=1 << tier,
+        await weights.ports.cycle(**weights.everywhere(place), host_write=1 << tier,
                                   host_i=weights.word(tier, place))
         await weights.stream(0, "mid", bubbles=0.3, count=5)
         await weights.read_host(tier, place)

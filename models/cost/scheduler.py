@@ -10,6 +10,9 @@ from lamina.models.cost.sequencer import Emitter, Sequencer, Steps
 
 __all__ = ["Scheduler"]
 
+_SCANNED = 3
+"""From the first word of a descriptor to the scan, where a layer has one source."""
+
 
 class Scheduler:
     """Runs the timesteps of a sample.
@@ -35,6 +38,7 @@ class Scheduler:
         self._sequencer = Sequencer(Steps.of(config))
         self._aim = int(config.has("sources"))
         self._fetch = config.descriptor_fields + 1 + self._aim
+        self._early = 0 if config.has("sources") else self._fetch - _SCANNED
         self._windowed = False
 
     def run(self, t: int, tick: int, layers: Sequence[Jobs], relays: Sequence[Relay]) -> None:
@@ -45,7 +49,7 @@ class Scheduler:
     def steps(self, t: int, tick: int, layers: Sequence[Jobs], relays: Sequence[Relay]
               ) -> Iterator[None]:
         """As :meth:`run`, interrupted wherever the emitter does not know yet."""
-        self.now = max(self.now, tick + 1) + 1
+        self.now = max(self.now, tick + 1) + self._aim
         for layer in layers:
             yield from self._layer(t, layer)
         for relay in relays:
@@ -63,21 +67,21 @@ class Scheduler:
         self._windowed = layer.windowed
 
     def _job(self, t: int, layer: Jobs, position: int, start: int) -> Iterator[None]:
-        """Scan for one job from cycle `start` on, and run it."""
+        """Scan for one job, whose last entry is fetched before cycle `start`, and run it."""
         counted, end = [], start - self._fetch - 1
         for number, scan in enumerate(layer.scans):
-            begin = end + 1 + self._fetch if number else start
+            begin = end + 1 + self._fetch if number else start - self._early
             times, end = scan.times(t, position, begin, self._behind(scan))
             counted += times
-            self.erased = end if scan.erases else self.erased
-        take = self._sequencer.take(start + 1)
+            self.erased = max(end, start + 1) if scan.erases else self.erased
+        take, over = self._sequencer.take(start + 1), max(end, start + 1)
         rows = slice(position * layer.groups, (position + 1) * layer.groups)
         events = layer.events[t][rows] if layer.events else None
         closing = layer.closing and position == layer.positions - 1
         yield from self._sequencer.steps(counted, end + self._aim, take, layer.row + rows.start,
                                          layer.groups, self.emitter, events, closing)
         self.sops += len(counted) * layer.columns
-        self.now = max(end, take) + 2
+        self.now = max(over, take) + 2
 
     @property
     def stored(self) -> int:

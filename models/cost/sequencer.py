@@ -25,16 +25,20 @@ class Steps:
     finish : int
         At its end: bias, theta and reset; ``currents``, ``follow`` and ``rederived`` take one more
         cycle each.
+    ports : int
+        Entries of a list that are taken in a cycle.
     """
 
     loads: int
     finish: int
+    ports: int = 1
 
     @classmethod
     def of(cls, config: HardwareConfig) -> Steps:
         """Those of the core that `config` describes."""
         extra = sum(map(config.has, ("currents", "follow", "rederived")))
-        return cls(loads=2 + config.has("rederived"), finish=3 + extra)
+        return cls(loads=2 + config.has("rederived"), finish=3 + extra,
+                   ports=config.ports)
 
 
 class Emitter:
@@ -93,9 +97,10 @@ class Sequencer:
               emitter: Emitter, events: Sequence[int] | None, closing: bool) -> Iterator[None]:
         """Run a job, interrupted while the emitter does not know when it has a place.
 
-        An element waits until the list is seen to go on or to end; the first one for the leaked
-        membrane of its group, the last one for a place in the emitter and for the finish of the
-        group before, or of the job before. With enough spikes a group takes one cycle per spike.
+        An element, an entry or with two ports a pair of them, waits until the list is seen to go on
+        or to end; the first one for the leaked membrane of its group, the last one for a place in
+        the emitter and for the finish of the group before, or of the job before. With enough spikes
+        a group takes one cycle per element.
 
         Parameters
         ----------
@@ -117,7 +122,8 @@ class Sequencer:
             Whether a TICK follows the last group.
         """
         finish, before = self._steps.finish, self.stores if row == self.row else ()
-        seen = [cycle + 1 for cycle in (*counted[1:], complete)]
+        ports = self._steps.ports
+        seen = [cycle + 1 for cycle in (*counted[ports::ports], complete)]
         apart, load, stores = finish + _STORE, take + 1, []
         self._reads = {read for read in self._reads if read > take}
         for group in range(groups):

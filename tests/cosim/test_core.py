@@ -30,6 +30,15 @@ CONFIGS = {
     "adders": HardwareConfig(
         lanes=4, tiers=(4, 4), weight_words=512, axons=32, groups=8, layers=3, state_bits=12,
         acc_bits=18, adders=("exact", "loa:4", "trua0:3", "5kb", "gear:4:2")),
+    "two ports": HardwareConfig(
+        lanes=4, tiers=(3, 1, 4), weight_words=512, axons=32, groups=8, layers=3, decay_bits=4,
+        state_bits=12, acc_bits=17, ports=2),
+    "two ports, adders": HardwareConfig(
+        lanes=4, tiers=(4, 4), weight_words=512, axons=32, groups=8, layers=6, state_bits=12,
+        acc_bits=18, adders=("exact", "loa:4", "trua0:3", "5kb", "gear:4:2"), ports=2,
+        features=("currents", "follow", "rederived")),
+    "two ports, blocks": HardwareConfig(
+        lanes=32, weight_words=1024, axons=256, groups=4, layers=4, ports=2),
     "models": HardwareConfig(
         lanes=4, tiers=(3, 1, 4), weight_words=512, axons=32, groups=8, layers=6, decay_bits=4,
         state_bits=12, acc_bits=17,
@@ -80,8 +89,10 @@ MUTANTS = {
     "groups too close": (sequencer, "                len(self._slots) - 1))]",
                          "                0))]"),
     "the next job ends too close": (sequencer, "_APART = 6", "_APART = 0"),
-    "the next job is finished early": (
-        sequencer, "turn.begun.eq(fresh & (~self.ending | turn.ended))", "turn.begun.eq(fresh)"),
+    "the rule of the next job": (sequencer, "[done.rule] if config.blocks == 1",
+                                 "[job.rule] if config.blocks == 1"),
+    "the next job decides what is reported": (sequencer, "self.report.eq(done.report)",
+                                              "self.report.eq(job.report)"),
     "additions of the next job": (sequencer, "_TURN = 4", "_TURN = 0"),
     "membranes are loaded before their store": (
         sequencer, "self.ending & same & (row >= self.store_row)", "0"),
@@ -89,9 +100,10 @@ MUTANTS = {
         sequencer, "self.ending & same & (row >= self.store_row)", "self.ending & same"),
     "leaks before the group before began": (
         sequencer, '& ~stages[1]["first"])', ')'),
+    "rows of the job before are those of a layer": (
+        core, "Mux(sequencer.fresh & ~taken, 0,", "Mux(0, 0,"),
     "rows of a job that ends are read early": (
-        core, "Mux(sequencer.tag == job.tag, sequencer.ending, sequencer.active)",
-        "(sequencer.tag != job.tag) & sequencer.active"),
+        core, "Mux(taken, sequencer.ending, sequencer.active)", "~taken & sequencer.active"),
     "weight base stays": (sequencer, "base.eq(base + job.axons)", "base.eq(base)"),
     "delayed order for all rules": (
         sequencer, "late.eq(Cat(*[job.rule == rule for rule in behind]).any())", "late.eq(1)"),
@@ -113,6 +125,15 @@ MUTANTS = {
                               "buffer.erase_all.eq(0)"),
     "silent layers report": (core, "sequencer.store[0] & sequencer.report", "sequencer.store[0]"),
 }
+PORT_MUTANTS = {
+    "an odd end has a second weight": (
+        sequencer, 'element["second"].eq(goes_on | (following == count))',
+        'element["second"].eq(element["real"])'),
+    "pairs overlap": (sequencer, "following.eq(following + ports)", "following.eq(following + 1)"),
+    "a pair counts as one": (sequencer, "self.sops.eq(neurons << 1)", "self.sops.eq(neurons)"),
+    "accesses of the second port do not count": (
+        core, "weights.accesses_second[tier] if self._config.ports > 1 else 0", "0"),
+}
 QUICK = "weight base stays"
 
 
@@ -127,12 +148,22 @@ def bench(config, verilog, build_dir):
 
 
 @pytest.mark.parametrize("shape", [
-    "even", "uneven", "models", "adders", "follow", "blocks",
+    "even", "uneven", "models", "adders", "follow", "blocks", "two ports", "two ports, adders",
+    pytest.param("two ports, blocks", marks=pytest.mark.long),
     pytest.param("currents", marks=pytest.mark.long),
     pytest.param("rederived", marks=pytest.mark.long), pytest.param("wide", marks=pytest.mark.long),
     pytest.param("one tier", marks=pytest.mark.long)])
 def test_core(shape, verilog, build_dir):
     bench(CONFIGS[shape], verilog, build_dir)
+
+
+@pytest.mark.parametrize("ports", [1, 2])
+@pytest.mark.parametrize("lanes", [pytest.param(8, marks=pytest.mark.long),
+                                   pytest.param(32, marks=pytest.mark.long), 64])
+def test_lanes_are_used(lanes, ports, verilog, build_dir):
+    config = HardwareConfig(lanes=lanes, axons=1024, groups=2, weight_words=2048, ports=ports)
+    run_bench(BENCH, "lamina_core", [verilog(Core(config), "lamina_core")], build_dir,
+              environment={"LAMINA_CONFIG": config.to_json()}, testcase="lanes_are_used")
 
 
 def test_tiers_rest(verilog, build_dir):
@@ -172,6 +203,15 @@ def change(monkeypatch, mutant, place):
             monkeypatch.setattr(core, block, getattr(changed, block))
     if module is core:
         monkeypatch.setitem(globals(), "Core", changed.Core)
+
+
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=[pytest.mark.long] * (name != "an odd end has a second weight"))
+    for name in PORT_MUTANTS])
+def test_mutants_of_the_ports_die(name, verilog, build_dir, mutant, killed, monkeypatch):
+    change(monkeypatch, mutant, PORT_MUTANTS[name])
+    with killed:
+        bench(CONFIGS["two ports"], verilog, build_dir)
 
 
 @pytest.mark.parametrize("name", [

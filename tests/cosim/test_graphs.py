@@ -18,6 +18,7 @@ CONFIGS = {
     "binary": SMALL | {"tiers": (1,), "features": ("sources", "windows")},
     "adders": SMALL | {"tiers": (4, 4), "acc_bits": 26, "features": tuple(sorted(ALONE)),
                        "adders": ("exact", "loa:4", "trua0:3", "5kb")},
+    "two ports": SMALL | {"features": tuple(sorted(ALONE)), "ports": 2},
     "everything": SMALL | {"lanes": 8, "tiers": (4, 3, 1), "features": tuple(sorted(ALONE))},
 }
 

@@ -32,6 +32,10 @@ CONFIGS = {
                                 acc_bits=16, adders=("trua0:4",)),
     "adders": HardwareConfig(lanes=4, tiers=(4, 4), axons=32, groups=4, state_bits=12,
                              acc_bits=16, adders=ADDERS),
+    "two ports": HardwareConfig(lanes=4, tiers=(4, 4), axons=32, groups=4, state_bits=12,
+                                acc_bits=16, adders=("exact", *ADDERS[4:7], "5kb"), ports=2),
+    "two ports, blocks": HardwareConfig(lanes=32, tiers=(4, 4), axons=64, groups=2, state_bits=12,
+                                        acc_bits=16, ports=2),
     **{feature: HardwareConfig(lanes=4, axons=32, groups=4, state_bits=12, acc_bits=15,
                                features=(feature,)) for feature in MODELS},
 }
@@ -89,7 +93,16 @@ MUTANTS = {
                        "Mux(control.store, total[:config.state_bits], 0)"),
 }
 QUICK = "strict threshold"
-QUICK_SHAPES = ("narrow", "models", "adders", "sums")
+QUICK_SHAPES = ("narrow", "models", "adders", "sums", "two ports")
+PORT_MUTANTS = {
+    "the second weight is the first": ("total, self.weights_second[lane],",
+                                       "total, self.weights[lane],"),
+    "an odd end passes the adder twice": ("self._added(m, control.add_second,",
+                                          "self._added(m, control.add,"),
+    "both weights are added to the sum before": (
+        "control.add_second, total, self.weights_second", "control.add_second, base, "
+        "self.weights_second"),
+}
 
 
 def bench(module, config, verilog, build_dir):
@@ -117,6 +130,14 @@ def test_mutants_die(name, verilog, build_dir, mutant, killed):
 def test_mutants_of_the_models_die(name, verilog, build_dir, mutant, killed):
     with killed:
         bench(mutant(lanes, *MODEL_MUTANTS[name]), CONFIGS["models"], verilog, build_dir)
+
+
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=[pytest.mark.long] * (name != "an odd end passes the adder twice"))
+    for name in PORT_MUTANTS])
+def test_mutants_of_the_ports_die(name, verilog, build_dir, mutant, killed):
+    with killed:
+        bench(mutant(lanes, *PORT_MUTANTS[name]), CONFIGS["two ports"], verilog, build_dir)
 
 
 @pytest.mark.parametrize("name", [

@@ -9,6 +9,7 @@ from lamina.tb.runner import run_bench
 BENCH = "lamina.tb.bench_scanner"
 CONFIGS = {
     "small": HardwareConfig(lanes=4, tiers=(4, 4), axons=32, groups=4),
+    "two ports": HardwareConfig(lanes=4, tiers=(4, 4), axons=32, groups=4, ports=2),
     "eight": HardwareConfig(lanes=8, axons=128, groups=4),
     "sixteen": HardwareConfig(lanes=16, axons=64, groups=2),
     "wide": HardwareConfig(lanes=32, axons=128, groups=2),
@@ -17,13 +18,18 @@ MUTANTS = {
     "overtakes the source": ("(wanted < self.ready_words)", "1"),
     "forgets the queue": ("queued_valid.eq(queued_valid | in_flight)",
                           "queued_valid.eq(in_flight)"),
-    "one slot for both": ("self.read_index | (self.read_slot << self._axon_bits)",
+    "one slot for both": ("self.read_index | (self.read_slot << index_bits)",
                           "self.read_index"),
     "ends early": ("finished & ~in_flight & ~queued_valid & ~bits.waiting & advance",
                    "wanted == total"),
     "looks at silence": ("Mux(self.silent, 0, self.words)", "self.words"),
     "wastes a cycle": ("advance.eq(~bits.valid | ~bits.several)",
                        "advance.eq(~bits.valid | ~bits.any)"),
+}
+PORT_MUTANTS = {
+    "every entry is in both lists": ("storing & (count[0] == port)", "storing"),
+    "the second entry is the first": ("(count[0] == port)", "(count[0] != port)"),
+    "one slot for both": ("self.read_index | (self.read_slot << index_bits)", "self.read_index"),
 }
 QUICK = "ends early"
 
@@ -35,7 +41,7 @@ def bench(module, config, verilog, build_dir):
 
 
 @pytest.mark.parametrize("shape", [
-    "small", "wide",
+    "small", "wide", "two ports",
     *(pytest.param(shape, marks=pytest.mark.long) for shape in ("eight", "sixteen"))])
 def test_scanner(shape, verilog, build_dir):
     bench(scanner, CONFIGS[shape], verilog, build_dir)
@@ -46,6 +52,14 @@ def test_scanner(shape, verilog, build_dir):
 def test_mutants_die(name, verilog, build_dir, mutant, killed):
     with killed:
         bench(mutant(scanner, *MUTANTS[name]), CONFIGS["small"], verilog, build_dir)
+
+
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=[pytest.mark.long] * (name != "every entry is in both lists"))
+    for name in PORT_MUTANTS])
+def test_mutants_of_the_ports_die(name, verilog, build_dir, mutant, killed):
+    with killed:
+        bench(mutant(scanner, *PORT_MUTANTS[name]), CONFIGS["two ports"], verilog, build_dir)
 
 
 SET_BITS_MUTANTS = {

@@ -7,6 +7,9 @@ import pytest
 
 from lamina.models.config import HardwareConfig, ResetRule
 
+FINGERPRINT = 0x993EF673
+"""Of the default configuration."""
+
 
 @pytest.mark.parametrize(("fields", "error", "message"), [
     ({"name": "two words"}, ValueError, "name must be a Verilog identifier, not 'two words'"),
@@ -37,6 +40,10 @@ from lamina.models.config import HardwareConfig, ResetRule
     ({"acc_bits": 16}, ValueError, "acc_bits must be in 17..40, not 16"),
     ({"output_words": 8}, ValueError, "output_words must be in 16..4096, not 8"),
     ({"output_words": 20}, ValueError, "output_words must be a power of two, not 20"),
+    ({"ports": 3}, ValueError, "ports must be in 1..2, not 3"),
+    ({"ports": 2, "bank": "spram"}, ValueError, "ports must be 1 with spram banks, not 2"),
+    ({"ports": 2, "bank": "behavioural"}, ValueError,
+     "ports must be 1 with behavioural banks, not 2"),
 ])
 def test_bad_dimensions_are_refused(fields, error, message):
     with pytest.raises(error, match=f"^{re.escape(message)}$"):
@@ -58,6 +65,15 @@ def test_json_round_trip_and_fingerprint():
     renamed = dataclasses.replace(config, name="other")
     assert renamed.fingerprint == config.fingerprint
     assert dataclasses.replace(config, groups=8).fingerprint != config.fingerprint
+
+
+def test_one_port_keeps_its_fingerprint():
+    """That of the default core before there were two ports, and its files."""
+    config = HardwareConfig()
+    assert config.fingerprint == FINGERPRINT
+    text = config.to_json().replace(' "ports": 1,\n', "")
+    assert "ports" not in text and HardwareConfig.from_json(text) == config
+    assert dataclasses.replace(config, ports=2).fingerprint != FINGERPRINT
 
 
 def test_reset_rules_have_labels():
