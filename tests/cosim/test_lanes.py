@@ -67,9 +67,9 @@ MODEL_MUTANTS = {
 SUM_MUTANTS = {
     "sums are as wide as membranes": ("Mux(receiving, self.partial[lane],",
                                       "Mux(receiving, self.partial[lane][:8].as_signed(),"),
-    "every current is a sum": ("(self.step == LaneStep.CURRENT) & self.receives",
-                               "self.step == LaneStep.CURRENT"),
-    "a sum is added with every step": ("(self.step == LaneStep.CURRENT) & self.receives",
+    "every current is a sum": ("control.at(LaneStep.CURRENT) & self.receives",
+                               "control.at(LaneStep.CURRENT)"),
+    "a sum is added with every step": ("control.at(LaneStep.CURRENT) & self.receives",
                                        "self.receives"),
     "what leaves is saturated": ("self.totals[lane].eq(total)",
                                  "self.totals[lane].eq(saturate(total, config.state_bits, 1))"),
