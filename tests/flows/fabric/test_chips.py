@@ -66,6 +66,8 @@ def test_two_chips_compute_what_one_core_computes(tmp_path):
     mesh = found["mesh"]
     assert (mesh["chips"], mesh["link_bits"]) == ([2], 4)
     assert mesh["expected_cycles"] == pytest.approx(mesh["cycles"], rel=0.01)
+    assert [each["hops"] for each in mesh["routers"]] == [
+        each["expected_hops"] for each in mesh["routers"]] and mesh["routers"][1]["hops"] > 20
     assert (out / "verify" / "mesh.png").read_bytes().startswith(b"\x89PNG")
     assert cli.main(["report", str(out)]) == 0
     assert json.loads((out / "report.json").read_text())["mesh"] == mesh
