@@ -152,14 +152,18 @@ def synthesis_script(target: Target, top: str, netlist: str) -> str:
             f"write_json {netlist}")
 
 
-def ecp5_synthesis(top: str) -> str:
+def ecp5_synthesis(top: str, *, abc9: bool = True) -> str:
     """Yosys commands that map `top` for an ECP5.
 
     Yosys merges equal registers whatever their wires say; those of a wire that is to be kept
-    (:func:`lamina.rtl.copies.copies`) are told so themselves.
+    (:func:`lamina.rtl.copies.copies`) are told so themselves. Without `abc9` its older mapper takes
+    the place of the one that ends Yosys 0.70 with an assertion in cores of 128 lanes.
     """
-    return (f"hierarchy -top {top}; proc; setattr -set keep 1 a:keep %ci1:+$dff[Q] t:$dff %i; "
-            f"synth_ecp5 -top {top}")
+    kept = f"hierarchy -top {top}; proc; setattr -set keep 1 a:keep %ci1:+$dff[Q] t:$dff %i; "
+    mapped = f"synth_ecp5 -top {top}"
+    if not abc9:
+        mapped = f"{mapped} -run begin:map_luts; abc -lut 4:7; clean; {mapped} -run map_cells:"
+    return kept + mapped
 
 
 def _ice40(device: str, top: str) -> str:
