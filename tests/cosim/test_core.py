@@ -161,7 +161,9 @@ def test_core(shape, verilog, build_dir):
 @pytest.mark.parametrize("lanes", [8, pytest.param(32, marks=pytest.mark.long),
                                    pytest.param(64, marks=pytest.mark.long)])
 def test_lanes_are_used(lanes, ports, verilog, build_dir):
-    config = HardwareConfig(lanes=lanes, axons=1024, groups=2, weight_words=2048, ports=ports)
+    groups = 128 // lanes
+    config = HardwareConfig(lanes=lanes, axons=1024, groups=groups, weight_words=1024 * groups,
+                            ports=ports)
     run_bench(BENCH, "lamina_core", [verilog(Core(config), "lamina_core")], build_dir,
               environment={"LAMINA_CONFIG": config.to_json()}, testcase="lanes_are_used")
 
