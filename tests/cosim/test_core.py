@@ -36,7 +36,7 @@ CONFIGS = {
     "two ports, adders": HardwareConfig(
         lanes=4, tiers=(4, 4), weight_words=512, axons=32, groups=8, layers=6, state_bits=12,
         acc_bits=18, adders=("exact", "loa:4", "trua0:3", "5kb", "gear:4:2"), ports=2,
-        features=("currents", "follow", "rederived")),
+        features=("rederived",)),
     "two ports, blocks": HardwareConfig(
         lanes=32, weight_words=1024, axons=256, groups=4, layers=4, ports=2),
     "models": HardwareConfig(
@@ -158,10 +158,12 @@ def test_core(shape, verilog, build_dir):
 
 
 @pytest.mark.parametrize("ports", [1, 2])
-@pytest.mark.parametrize("lanes", [pytest.param(8, marks=pytest.mark.long),
-                                   pytest.param(32, marks=pytest.mark.long), 64])
+@pytest.mark.parametrize("lanes", [8, pytest.param(32, marks=pytest.mark.long),
+                                   pytest.param(64, marks=pytest.mark.long)])
 def test_lanes_are_used(lanes, ports, verilog, build_dir):
-    config = HardwareConfig(lanes=lanes, axons=1024, groups=2, weight_words=2048, ports=ports)
+    groups = 128 // lanes
+    config = HardwareConfig(lanes=lanes, axons=1024, groups=groups, weight_words=1024 * groups,
+                            ports=ports)
     run_bench(BENCH, "lamina_core", [verilog(Core(config), "lamina_core")], build_dir,
               environment={"LAMINA_CONFIG": config.to_json()}, testcase="lanes_are_used")
 
