@@ -332,15 +332,28 @@ class Core(wiring.Component):
         ]
 
     def _fired(self, m, sequencer, lanes):
-        """Spikes of the group that was stored two cycles before, added in two steps."""
+        """Spikes of the group that was stored before, added in steps of eight at most.
+
+        Two cycles before, three with more than 64 lanes.
+        """
         fired, parts = Signal(range(self._config.lanes + 1)), []
         for first in range(0, self._config.lanes, 8):
             part = Signal(range(9), name=f"fired{first}")
             counted = _population(lanes.spikes[first:first + 8])
             m.d.sync += part.eq(counted & sequencer.store[0].replicate(len(part)))
             parts.append(part)
-        m.d.sync += fired.eq(sum(parts))
+        m.d.sync += fired.eq(sum(_sums(m, parts)))
         return fired
+
+
+def _sums(m: Module, parts: list[Signal]) -> list[Signal]:
+    """At most eight parts; of more, sums of eight, a cycle later."""
+    if len(parts) <= 8:
+        return parts
+    sums = [sum(parts[first:first + 8]) for first in range(0, len(parts), 8)]
+    later = [Signal.like(each, name=f"fired_sum{index}") for index, each in enumerate(sums)]
+    m.d.sync += [part.eq(each) for part, each in zip(later, sums, strict=True)]
+    return later
 
 
 def _population(word: Value) -> Value:
