@@ -72,7 +72,7 @@ def simulated(program: Program, config: HardwareConfig, cores: int, spikes: np.n
 def placed(config: HardwareConfig, out: pathlib.Path, seed: int, options: argparse.Namespace
            ) -> dict:
     """Clock and resources of one seed, from the tools' own report."""
-    name = f"{options.placer}-{options.target_mhz}mhz-seed{seed}"
+    name = f"{options.placer}-{options.target_mhz}mhz{'-ripup' * options.ripup}-seed{seed}"
     report = out / f"{name}.json"
     if not (out / "netlist.json").exists():
         (out / f"{TOP}.v").write_text(convert(StreamCores(config, options.cores), TOP))
@@ -84,7 +84,8 @@ def placed(config: HardwareConfig, out: pathlib.Path, seed: int, options: argpar
         tools.run("nextpnr-ecp5", [
             "--85k", "--package", "CABGA381", "--speed", "6", "--json", "netlist.json",
             "--lpf-allow-unconstrained", "--timing-allow-fail", "--router", "router2",
-            "--tmg-ripup", "--seed", str(seed), "--freq", str(options.target_mhz),
+            *["--tmg-ripup"] * options.ripup, "--seed", str(seed),
+            "--freq", str(options.target_mhz),
             "--report", f"draft-{name}.json", "--textcfg", f"{name}.config", "-q",
             "--log", f"{name}.log", *PLACERS[options.placer]],
             folder=out, log=f"{name}-messages.log")
@@ -105,7 +106,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="*", default=[1, 2, 3, 4])
     parser.add_argument("--samples", type=int, default=300)
     parser.add_argument("--target-mhz", type=int, default=97,
-                        help="what is aimed at; where that is out of reach, routing does not end")
+                        help="what is aimed at; with --ripup it must be within reach")
+    parser.add_argument("--ripup", action=argparse.BooleanOptionalAction, default=True,
+                        help="route again what is late, until the aim is met")
     parser.add_argument("--placer", choices=PLACERS, default="heap")
     parser.add_argument("--without-abc9", action="store_true",
                         help="the older mapper; Yosys 0.70 needs it with 128 lanes")
