@@ -23,8 +23,6 @@ CONFIGS = {
         state_bits=20, acc_bits=26),
     "blocks": HardwareConfig(
         lanes=32, weight_words=1024, axons=256, groups=4, layers=4),
-    "most lanes": HardwareConfig(
-        lanes=128, weight_words=256, axons=512, groups=2, layers=4),
     "one tier": HardwareConfig(
         lanes=4, tiers=(2,), weight_words=128, axons=16, groups=4, layers=2, decay_bits=8,
         state_bits=8, acc_bits=13),
@@ -154,8 +152,7 @@ def bench(config, verilog, build_dir):
     pytest.param("two ports, blocks", marks=pytest.mark.long),
     pytest.param("currents", marks=pytest.mark.long),
     pytest.param("rederived", marks=pytest.mark.long), pytest.param("wide", marks=pytest.mark.long),
-    pytest.param("one tier", marks=pytest.mark.long),
-    pytest.param("most lanes", marks=pytest.mark.long)])
+    pytest.param("one tier", marks=pytest.mark.long)])
 def test_core(shape, verilog, build_dir):
     bench(CONFIGS[shape], verilog, build_dir)
 
