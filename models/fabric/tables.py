@@ -15,7 +15,7 @@ from lamina.models.fabric.routes import Faults
 from lamina.models.image import memory_image
 from lamina.models.placement import place
 
-__all__ = ["FabricBlock", "Node", "fabric_image", "nodes_of", "sized"]
+__all__ = ["FabricBlock", "Node", "fabric_image", "nodes_of", "sized", "table_bits"]
 
 FabricBlock = tuple[int, int, int, np.ndarray]
 """Tile (of the host's node: the number of tiles), space, first address, uint16 words."""
@@ -116,6 +116,12 @@ def _ranges(link: Link, config: FabricConfig) -> list[Range]:
     found = [Range(first=first, last=last, target=address, channel=link.channel, base=axon)
              for first, last, axon in link.ranges] or [_nothing(address, link.channel)]
     return [dataclasses.replace(found[0], closes=True), *found[1:]]
+
+
+def table_bits(node: Node) -> int:
+    """Size of its tables in words of 16 bit, as they are written [bit]."""
+    return 16 * (len(ChannelField) * len(node.channels) + len(RangeField) * len(node.ranges)
+                 + len(node.credits))
 
 
 def _reports(fabric: FabricProgram, config: FabricConfig, number: int, reported: tuple[int, ...]

@@ -51,12 +51,28 @@ class FabricCost:
         Links that they cross.
     slots : dict of int to list of int
         Cycle in which each tile begins each timestep.
+    routed : int
+        Flits that pass routers, each one more than links; others stay at their tile.
+    link_flits : dict of (int, int) to int
+        Over every link, by the tile that it leaves and the port there.
+    waited : int
+        Cycles of all flits on their way beyond one for each place that they pass.
+    sending : dict of int to (int, int, int)
+        Of each tile in use and the host: SPIKEs and TICKs sent, cycles in which its outbox had an
+        event, and of these those in which a flit was offered and not taken.
+    busy : dict of int to int
+        Cycles in which each core has work, or cannot hand on what it did.
     """
 
     cycles: int
     flits: int
     flit_hops: int
     slots: dict[int, list[int]]
+    routed: int
+    link_flits: dict[tuple[int, int], int]
+    waited: int
+    sending: dict[int, tuple[int, int, int]]
+    busy: dict[int, int]
 
 
 class _Outbox:
@@ -82,6 +98,7 @@ class _Outbox:
         self._returned: list[list[int]] = [[] for _ in node.credits]
         self._free, self._slot, self._begun = 0, 0, False
         self.left: int | None = None
+        self.sent = self.held = self.spent = 0
 
     def credit(self, target: int, cycle: int) -> None:
         """A CREDIT of target number `target` arrives."""
@@ -93,16 +110,17 @@ class _Outbox:
         begin = max(valid, self._free)
         if not self._begun:
             begin = yield from self._begin(begin)
-        self._begun = kind == EventKind.SPIKE
+        self._begun, start = kind == EventKind.SPIKE, begin
         for first, last, closes, channel, ends in self._ranges:
             if first <= neuron <= last if self._begun else closes:
                 self.left = None
                 self._traffic.send(self._entry, ends, begin, kind, channel)
                 while self.left is None:
                     yield
+                self.sent, self.held = self.sent + 1, self.held + self.left - begin
                 begin = self.left
             begin += 1
-        self._free = begin
+        self._free, self.spent = begin, self.spent + begin - start
         return begin - 1
 
     def _begin(self, begin: int) -> Iterator[None]:
@@ -193,6 +211,7 @@ class _Tile:
         self._open[0] -= sum(self._slots)
         self._closed, self._paid = [0] * len(self._open), True
         self.begins: list[int] = []
+        self.busy = 0
         self._sending, self._running = self._emitter.steps(), self._timesteps(len(spikes))
 
     def close(self, channel: int, cycle: int) -> None:
@@ -228,10 +247,12 @@ class _Tile:
             self._erased, self._paid = self._scheduler.erased, False
             tick = self._inlet.closes = max(self._closed[t], self._erased) + 1
             self.begins.append(tick)
+            idle = max(tick, self._scheduler.stored + 1)
             rows = [row for layer in self._rows for row in layer[t]]
             rows[-1] = [*rows[-1], (int(EventKind.TICK), 0)]
             self._emitter.begin(iter(rows))
             yield from self._scheduler.steps(t, tick, self._layers, self._relays)
+            self.busy += self._scheduler.stored + 1 - idle
             self._answer()
             self._pay(self._scheduler.stored, partial=True)
 
@@ -265,7 +286,7 @@ class _Fabric:
     def __init__(self, fabric: FabricProgram, config: FabricConfig, spikes: np.ndarray,
                  layer_spikes: Sequence[np.ndarray], reported: tuple[int, ...] | None,
                  routes: np.ndarray | None):
-        mesh, self._calendar, self.heard = config.mesh, Calendar(), 0
+        mesh, self._calendar, self.heard, self.waited = config.mesh, Calendar(), 0, 0
         self._nodes, numbers = nodes_of(fabric, config, reported), (HOST, *fabric.order)
         self._tile_at = {mesh.address(tile): tile for tile in range(mesh.tiles)}
         inlets = {number: Inlet(self._calendar, functools.partial(self._take, number))
@@ -276,11 +297,11 @@ class _Fabric:
         routes = order_routes(mesh) if routes is None else routes
         self.traffic = Traffic(self._calendar, mesh, routes.tolist(), inlets, events,
                                self._credits)
-        self._outboxes = {number: _Outbox(number, self._nodes[number], self.traffic,
+        self.outboxes = {number: _Outbox(number, self._nodes[number], self.traffic,
                                           events[number], self._tile_at) for number in numbers}
         self.tiles = {
             number: _Tile(fabric.tiles[number], config, (spikes, layer_spikes),
-                          self._outboxes[number], inlets[number],
+                          self.outboxes[number], inlets[number],
                           functools.partial(self._pay, number)) for number in fabric.order}
         self._asking = self._samples(spikes)
 
@@ -295,22 +316,23 @@ class _Fabric:
         for step in spikes:
             events = [(int(EventKind.SPIKE), line) for line in np.flatnonzero(step).tolist()]
             for event in [*events, (int(EventKind.TICK), 0)]:
-                offered = 1 + (yield from self._outboxes[HOST].send(offered, event))
+                offered = 1 + (yield from self.outboxes[HOST].send(offered, event))
         while True:
             yield
 
     def _gone(self, number: int, cycle: int) -> None:
         """A flit of an event leaves."""
         if number == HOST:
-            self._outboxes[HOST].left = cycle
+            self.outboxes[HOST].left = cycle
             next(self._asking)
         else:
             self.tiles[number].gone(cycle)
 
     def _take(self, number: int, flit: Flit, cycle: int) -> None:
         """A flit arrives at a tile or at the host."""
+        self.waited += flit.waited(cycle)
         if flit.kind == FlitKind.CREDIT:
-            self._outboxes[number].credit(flit.channel, cycle)
+            self.outboxes[number].credit(flit.channel, cycle)
             if number == HOST:
                 next(self._asking)
             else:
@@ -348,6 +370,11 @@ def fabric_cycles(fabric: FabricProgram, config: FabricConfig, spikes: np.ndarra
     """
     found = _Fabric(fabric, config, spikes, layer_spikes, reported, routes)
     found.run()
-    return FabricCost(cycles=found.heard + 1, flits=found.traffic.flits,
-                      flit_hops=found.traffic.links,
-                      slots={number: tile.begins for number, tile in found.tiles.items()})
+    crossed = found.traffic.link_flits
+    return FabricCost(
+        cycles=found.heard + 1, flits=found.traffic.flits, flit_hops=sum(crossed.values()),
+        slots={number: tile.begins for number, tile in found.tiles.items()},
+        routed=int(found.traffic.routed.sum()), link_flits=crossed, waited=found.waited,
+        sending={number: (box.sent, box.spent, box.held)
+                 for number, box in found.outboxes.items()},
+        busy={number: tile.busy for number, tile in found.tiles.items()})

@@ -12,8 +12,11 @@ import functools
 import heapq
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from lamina.models.fabric.config import ChipLinkConfig, MeshConfig, Port
 from lamina.models.fabric.mapping import HOST
+from lamina.models.fabric.routes import link_loads
 
 __all__ = ["Calendar", "Entry", "Flit", "Inlet", "Traffic"]
 
@@ -57,15 +60,21 @@ class Flit:
 
     Attributes
     ----------
+    offered : int
+        First cycle in which it could leave.
     loaded : int
         Cycle in which the last one loaded it: it is offered from the next one on.
     """
 
-    __slots__ = ("channel", "kind", "loaded", "place", "way")
+    __slots__ = ("channel", "kind", "loaded", "offered", "place", "way")
 
-    def __init__(self, way: Sequence[object], kind: int, channel: int):
-        self.way, self.kind, self.channel = way, kind, channel
+    def __init__(self, way: Sequence[object], kind: int, channel: int, offered: int):
+        self.way, self.kind, self.channel, self.offered = way, kind, channel, offered
         self.place, self.loaded = 0, -1
+
+    def waited(self, cycle: int) -> int:
+        """Cycles beyond one for each place, when the last one takes it in `cycle`."""
+        return cycle - self.offered - len(self.way) + 1
 
 
 class _Place:
@@ -334,19 +343,16 @@ class Traffic:
     events, credits : dict of int to Entry
         Where their flits begin; the host has no credits.
 
-    Attributes
-    ----------
-    flits, links : int
-        That began their way; that they cross.
     """
 
     def __init__(self, calendar: Calendar, mesh: MeshConfig, routes: list[list[int]],
                  inlets: dict[int, Inlet], events: dict[int, Entry], credits: dict[int, Entry]):
         self._calendar, self._mesh, self._routes = calendar, mesh, routes
-        self._inlets, self.flits, self.links = inlets, 0, 0
+        self._inlets = inlets
+        self._counts: collections.Counter[tuple[int, int, bool]] = collections.Counter()
         self._behind = [{port: mesh.neighbour(tile, port) for port in mesh.ports[1:]}
                         for tile in range(mesh.tiles)]
-        self._ways: dict[tuple[int, int, bool], tuple[tuple[object, ...], int]] = {}
+        self._ways: dict[tuple[int, int, bool], tuple[object, ...]] = {}
         register = functools.partial(_Register, calendar)
         self._inputs = {(tile, port): _Buffer(calendar, mesh.fifo_depth)
                         for tile in range(mesh.tiles) for port in mesh.ports}
@@ -402,35 +408,51 @@ class Traffic:
         found = self._ways.get(ends)
         if found is None:
             found = self._ways[ends] = self._way(*ends)
-        self.flits += 1
-        self.links += found[1]
-        entry.put(Flit(found[0], kind, channel), cycle)
+        self._counts[ends] += 1
+        entry.put(Flit(found, kind, channel, cycle), cycle)
 
-    def _way(self, source: int, target: int, for_host: bool) -> tuple[tuple[object, ...], int]:
-        """Places that a flit passes, and the links among them."""
+    @property
+    def flits(self) -> int:
+        """That began their way."""
+        return self._counts.total()
+
+    @property
+    def routed(self) -> np.ndarray:
+        """Of them those between routers, int (tiles, tiles); the host is at that of tile 0."""
+        found = np.zeros((self._mesh.tiles, self._mesh.tiles), dtype=np.int64)
+        for (source, target, for_host), count in self._counts.items():
+            found[max(source, 0), 0 if for_host else target] += count
+        np.fill_diagonal(found, 0)
+        return found
+
+    @property
+    def link_flits(self) -> dict[tuple[int, int], int]:
+        """Of them those over each link, by the tile that it leaves and the port there."""
+        loads = link_loads(self._mesh, np.array(self._routes), self.routed)
+        return {link: int(flits) for link, flits in loads.items()}
+
+    def _way(self, source: int, target: int, for_host: bool) -> tuple[object, ...]:
+        """Places that a flit passes."""
         here, near = max(source, 0), 0 if for_host else target
         way: list[object] = [] if source == HOST else [self._egress[source]]
-        links = 0
         if here != near:
             way += [self._merges["meshward"]] * (here == 0)
-            crossed, links = self._cross(here, near)
-            way += crossed
+            way += self._cross(here, near)
         if for_host:
-            return (*way, self._merges["inward"], self._inlets[HOST]), links
+            return (*way, self._merges["inward"], self._inlets[HOST])
         if near == 0 and (source == HOST or here != near):
             way.append(self._merges["tileward"])
-        return (*way, self._ingress[near], self._inlets[near]), links
+        return (*way, self._ingress[near], self._inlets[near])
 
-    def _cross(self, here: int, target: int) -> tuple[list[object], int]:
-        """Router by router, and the links between them."""
+    def _cross(self, here: int, target: int) -> list[object]:
+        """Router by router."""
         places: list[object] = [self._inputs[here, Port.LOCAL]]
-        links = 0
         while True:
             port = Port(self._routes[here][target])
             places.append(self._outputs[here, port])
             if port == Port.LOCAL:
-                return places, links
+                return places
             if (here, port) in self._ends:
                 places.append(self._ends[here, port])
-            links, here = links + 1, self._behind[here][port]
+            here = self._behind[here][port]
             places.append(self._inputs[here, port.opposite])

@@ -5,9 +5,9 @@ import pytest
 
 from lamina.models.config import HardwareConfig
 from lamina.models.cost import sample_cycles
-from lamina.models.fabric.config import MeshConfig
+from lamina.models.fabric.config import MeshConfig, Port
 from lamina.models.fabric.division import divide
-from lamina.models.fabric.mapping import assemble
+from lamina.models.fabric.mapping import HOST, assemble
 from lamina.models.fabric.tables import sized
 from lamina.models.fabric.timing import fabric_cycles
 from lamina.models.network import run
@@ -57,6 +57,31 @@ def test_every_tile_runs_every_timestep(size):
         assert all(len(begins) == program.timesteps for begins in cost.slots.values())
         assert cost == timed(program, GRAPH, size, spikes)[0]
         assert cost.flits > 0
+
+
+def test_flits_are_counted_link_by_link():
+    """Two layers in a line: spikes and TICKs go east; spikes, TICKs and credits come back."""
+    program, spikes = drawn(random_program, CHAIN, 6)
+    assert len(program.layers) == 2
+    cost, layers = timed(program, CHAIN, (2,), spikes)
+    first, second = (int(layer.sum()) for layer in layers)
+    timesteps = program.timesteps
+    assert cost.link_flits == {(0, Port.EAST): first + timesteps,
+                               (1, Port.WEST): second + 2 * timesteps}
+    assert cost.flit_hops == cost.routed == first + second + 3 * timesteps
+    sent = {number: count for number, (count, _, _) in cost.sending.items()}
+    assert sent == {HOST: int(spikes.sum()) + timesteps, 0: first + timesteps,
+                    1: second + timesteps}
+    assert cost.flits == sum(sent.values()) + 2 * timesteps
+
+
+def test_nobody_is_busier_than_time_allows():
+    program, spikes = drawn(random_program, CHAIN, 6)
+    cost, _ = timed(program, CHAIN, (2,), spikes)
+    assert all(0 < busy <= cost.cycles for busy in cost.busy.values())
+    assert all(0 <= held <= spent - sent and spent <= cost.cycles
+               for sent, spent, held in cost.sending.values())
+    assert cost.waited >= 0
 
 
 def test_more_spikes_take_longer():
