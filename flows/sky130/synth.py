@@ -19,7 +19,7 @@ from lamina.models.config import HardwareConfig
 from lamina.rtl.device import Device
 from lamina.rtl.openram import CLOCK_GATE, OpenRam
 
-__all__ = ["CLOCK_MHZ", "Synthesis", "synthesise_core"]
+__all__ = ["CLOCK_MHZ", "Synthesis", "synthesise_core", "synthesise_module"]
 
 CLOCK_MHZ = 50.0
 """Clock that gates are sized for."""
@@ -48,7 +48,7 @@ _CONSTRAINTS = "set_driving_cell sky130_fd_sc_hd__buf_2\nset_load 10.0\n"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Synthesis:
-    """What :func:`synthesise_core` leaves in its folder.
+    """What :func:`synthesise_core` or :func:`synthesise_module` leaves in its folder.
 
     Parameters
     ----------
@@ -66,9 +66,14 @@ class Synthesis:
         return self.folder / "core.v"
 
     @property
+    def cells(self) -> pathlib.Path:
+        """Models of its cells."""
+        return self.folder / "cells.v"
+
+    @property
     def sources(self) -> list[pathlib.Path]:
         """Verilog of a device whose core is mapped: host link, core, models of its cells."""
-        return [self.folder / name for name in ("link.v", "core.v", "cells.v")]
+        return [self.folder / "link.v", self.netlist, self.cells]
 
     def module(self) -> dict:
         """The mapped core as Yosys' ``write_json`` describes a module."""
@@ -101,28 +106,41 @@ def synthesise_core(config: HardwareConfig, out: pathlib.Path, *, native: bool =
     """
     if config.bank == "spram":
         raise UserError("bank must be inferred or behavioural on sky130, not spram")
-    library, macros = find_library(), find_macros()
     name = f"{config.name}_device"
     core = f"{name}.core"
     device = convert(Device(config), name, native=native, notice=notice, platform=OpenRam())
+    found = synthesise_module(device, core, out, native=native, notice=notice)
+    (out / "link.v").write_text(_without(device, core))
+    return found
+
+
+def synthesise_module(verilog: str, name: str, out: pathlib.Path, *, native: bool = False,
+                      notice: tools.Notice | None = None) -> Synthesis:
+    """Map module `name` of `verilog`, and what is in it, as :func:`synthesise_core` does.
+
+    Raises
+    ------
+    UserError
+        If the process kit or Yosys is missing, or Yosys fails.
+    """
+    library, macros = find_library(), find_macros()
     out.parent.mkdir(parents=True, exist_ok=True)
     with replaced_folder(out) as folder:
-        (folder / "device.v").write_text(device)
+        (folder / "device.v").write_text(verilog)
         shutil.copyfile(library, folder / "cells.lib")
         for macro, path in macros.items():
             shutil.copyfile(path, folder / f"{macro}.lib")
         (folder / "map.abc").write_text(_ABC)
         (folder / "map.constr").write_text(_CONSTRAINTS)
-        tools.run("yosys", ["-q", "-l", "yosys.log", "-p", _script(core, list(macros))],
+        tools.run("yosys", ["-q", "-l", "yosys.log", "-p", _script(name, list(macros))],
                   folder=folder, log="yosys-messages.log", native=native, notice=notice)
         for source in folder.glob("*.lib"):
             source.unlink()
-        (folder / "link.v").write_text(_without(device, core))
         used = {cell["type"] for cell in json.loads((folder / "core.json").read_text())
-                ["modules"][core]["cells"].values()} - set(macros)
+                ["modules"][name]["cells"].values()} - set(macros)
         (folder / "cells.v").write_text(cell_models(read_cells(library,
                                                                sorted({*used, CLOCK_GATE}))))
-    return Synthesis(folder=out, core=core)
+    return Synthesis(folder=out, core=name)
 
 
 def _script(core: str, macros: list[str]) -> str:

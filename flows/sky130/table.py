@@ -14,11 +14,14 @@ import numpy as np
 from lamina.flows.workspace import replaced_file
 from lamina.models.check import check_one_of
 
-__all__ = ["BOUNDS", "FIGURES", "Measurement", "OperationEnergy", "keep", "measurements",
-           "operation_energy"]
+__all__ = ["BOUNDS", "FIGURES", "ROUTER_FIGURES", "Measurement", "OperationEnergy",
+           "RouterMeasurement", "keep", "keep_router", "measurements", "operation_energy",
+           "router_measurement"]
 
 FIGURES = pathlib.Path(str(importlib.resources.files("lamina.constraints"))) / "energy/sky130.json"
 """Measurements by configuration, e.g. ``16x8`` for lanes and bits of a weight."""
+ROUTER_FIGURES = FIGURES.with_name("sky130_router.json")
+"""Measurement of a router of the fabric."""
 BOUNDS = ("low", "high")
 """Energy of an access to a macro: the library's for one edge of the clock, or for both."""
 _MACRO_BITS = 32
@@ -107,6 +110,41 @@ class Measurement:
         low, high = (fixed + sum(pair[bound] for pair in (*self.memory, self.state, self.lists))
                      for bound in (0, 1))
         return low, high
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RouterMeasurement:
+    """What a router took, after synthesis, with flits whose bits are all random.
+
+    Parameters
+    ----------
+    ports, flit_bits, fifo_depth : int
+    share : float
+        Of the cycles in which an input that offered nothing began to.
+    cycles, flits : int
+        That were simulated; flits that went through in them.
+    cells, flip_flops, clock_gates : int
+    cells_um2 : float
+    pj_per_flit : float
+        That went through, beyond `pj_per_cycle`.
+    pj_per_cycle : float
+        When nothing moves: the clock.
+    leakage_nw : float
+    """
+
+    ports: int
+    flit_bits: int
+    fifo_depth: int
+    share: float
+    cycles: int
+    flits: int
+    cells: int
+    flip_flops: int
+    clock_gates: int
+    cells_um2: float
+    pj_per_flit: float
+    pj_per_cycle: float
+    leakage_nw: float
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -241,7 +279,21 @@ def keep(name: str, found: Measurement, origin: dict[str, object],
     kept = measurements(path) if path.is_file() else {}
     kept[name] = found
     figures = {each: dataclasses.asdict(kept[each]) for each in sorted(kept)}
+    _write(path, {**origin, "configurations": figures})
+
+
+def router_measurement(path: pathlib.Path = ROUTER_FIGURES) -> RouterMeasurement:
+    """What was measured of the router."""
+    return RouterMeasurement(**json.loads(path.read_text())["router"])
+
+
+def keep_router(found: RouterMeasurement, origin: dict[str, object],
+                path: pathlib.Path = ROUTER_FIGURES) -> None:
+    """Put `found` in the place of what `path` has; `origin` as of :func:`keep`."""
+    _write(path, {**origin, "router": dataclasses.asdict(found)})
+
+
+def _write(path: pathlib.Path, content: dict[str, object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replaced_file(path) as partial:
-        partial.write_text(json.dumps({**origin, "configurations": figures}, indent=1,
-                                      sort_keys=True) + "\n")
+        partial.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
