@@ -10,14 +10,15 @@ from collections.abc import Iterator
 import numpy as np
 
 from lamina.flows.errors import UserError
+from lamina.flows.fabric.energy import mesh_energy
 from lamina.flows.fabric.faults import HOST_TILE
 from lamina.models.config import HardwareConfig
-from lamina.models.fabric.config import MeshConfig
+from lamina.models.fabric.config import FabricConfig, MeshConfig
 from lamina.models.fabric.division import divide
 from lamina.models.fabric.flits import at_routers
 from lamina.models.fabric.mapping import HOST, FabricProgram, Part, assemble
 from lamina.models.fabric.routes import Faults, hops, link_loads, order_routes, routes_around
-from lamina.models.network import run
+from lamina.models.network import run, sops_per_sample
 from lamina.models.placement import grown, misfits
 from lamina.models.program import Program
 from lamina.models.source import INPUT
@@ -42,17 +43,21 @@ class Activity:
     ----------
     inputs : float array (axons,)
     layers : tuple of float arrays (neurons,)
+    sops : float
+        Synaptic operations per timestep, of all layers.
     """
 
     inputs: np.ndarray
     layers: tuple[np.ndarray, ...]
+    sops: float
 
     @classmethod
     def measured(cls, program: Program, spikes: np.ndarray, tiers: tuple[int, ...]) -> Activity:
         """Of `program` over samples, uint8 (N, T, axons)."""
         trace = run(program, spikes, tiers, trace=True)
         return cls(spikes.mean(axis=(0, 1)),
-                   tuple(layer.mean(axis=(0, 1)) for layer in trace.layer_spikes))
+                   tuple(layer.mean(axis=(0, 1)) for layer in trace.layer_spikes),
+                   float(sops_per_sample(program, trace).mean()) / program.timesteps)
 
     def into(self, program: Program) -> np.ndarray:
         """Spikes into each layer, float (layers,); a window counts each spike once."""
@@ -77,6 +82,8 @@ class Mapped:
     faults : Faults
     routes : int array (tiles, tiles)
         Port by router and destination.
+    sops : float
+        Synaptic operations per timestep.
     """
 
     fabric: FabricProgram
@@ -84,6 +91,7 @@ class Mapped:
     hops: np.ndarray
     faults: Faults
     routes: np.ndarray
+    sops: float
 
     @property
     def link_flits(self) -> dict[tuple[int, int], float]:
@@ -99,6 +107,11 @@ class Mapped:
     def flit_hops(self) -> float:
         """Links crossed by all flits of a timestep."""
         return float((self.traffic * self.hops).sum())
+
+    def energy(self, config: FabricConfig, cycles: float) -> dict[str, object]:
+        """Of a timestep that takes `cycles`: see :func:`lamina.flows.fabric.energy.mesh_energy`."""
+        return mesh_energy(config.core, config.mesh, sops=self.sops, hops=self.flit_hops,
+                           routed=float(at_routers(self.traffic).sum()), cycles=cycles)
 
 
 def parse_mesh(text: str) -> tuple[int, ...]:
@@ -222,7 +235,7 @@ def map_network(program: Program, mesh: MeshConfig, config: HardwareConfig, acti
     moved = dict(zip(alive.tolist(), alive[places].tolist(), strict=True))
     fabric = assemble(program, mesh, {moved[number]: tile.parts
                                       for number, tile in draft.tiles.items()}, config.lanes)
-    return Mapped(fabric, _traffic(fabric, activity), distances, faults, routes)
+    return Mapped(fabric, _traffic(fabric, activity), distances, faults, routes, activity.sops)
 
 
 @contextlib.contextmanager
@@ -239,7 +252,7 @@ def mapped_as(fabric: FabricProgram, activity: Activity, faults: Faults | None =
     faults = faults or Faults(fabric.mesh)
     routes = _routes(fabric.mesh, faults)
     return Mapped(fabric, _traffic(fabric, activity), _distances(fabric.mesh, routes), faults,
-                  routes)
+                  routes, activity.sops)
 
 
 def _routes(mesh: MeshConfig, faults: Faults) -> np.ndarray:

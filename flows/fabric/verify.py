@@ -89,7 +89,7 @@ def verify_fabric(mapped: Mapped, core: HardwareConfig, spikes: np.ndarray,
     counters = summed(tiles.values()) | {"cycles": int(cycles.sum())}
     return {**figures_of(counters, core.lanes * config.mesh.tiles, len(core.tiers), len(spikes)),
             **comparison(program, expected, got, labels, wrong), "waveform": None,
-            "mesh": mesh_block(mapped, tiles, cycles,
+            "mesh": mesh_block(mapped, config, tiles, cycles,
                                _expected_cycles(mapped, config, spikes, expected),
                                sum(chunk["hops"] for chunk in chunks),
                                _expected_hops(mapped, config, spikes, expected)),
@@ -164,13 +164,15 @@ def _expected_hops(mapped: Mapped, config: FabricConfig, spikes: np.ndarray, tra
     return forwarded(fabric.mesh, mapped.routes, flits)
 
 
-def mesh_block(mapped: Mapped, counters: dict[int, dict[str, int]], cycles: np.ndarray,
-               expected_cycles: float, hops: np.ndarray, expected_hops: np.ndarray) -> dict:
-    """Size, what each tile and router did, the expected traffic, and the expected time.
+def mesh_block(mapped: Mapped, config: FabricConfig, counters: dict[int, dict[str, int]],
+               cycles: np.ndarray, expected_cycles: float, hops: np.ndarray,
+               expected_hops: np.ndarray) -> dict:
+    """Size, what each tile and router did, and the expected traffic, time and energy.
 
     Parameters
     ----------
     mapped : Mapped
+    config : FabricConfig
     counters : dict of int to dict
         Of each tile over all samples.
     cycles : int array (samples, 2)
@@ -188,7 +190,9 @@ def mesh_block(mapped: Mapped, counters: dict[int, dict[str, int]], cycles: np.n
         ``parts`` (layer, first neuron, neurons, and where the layer is cut by axons the first and
         the last one), ``busy`` (share of all cycles in which its core had work), ``sops``; expected
         per timestep: ``flits``, ``flit_hops``, and ``links``, a list of ``tile``, ``port``,
-        ``flits``. Of a mean sample without its CLEAR: ``cycles``, and ``expected_cycles`` by the
+        ``flits``, and ``energy``, an estimate: see
+        :func:`lamina.flows.fabric.energy.mesh_energy`, and the expected ``sops`` per timestep. Of
+        a mean sample without its CLEAR: ``cycles``, and ``expected_cycles`` by the
         model of the fabric. ``routers``: a list of ``tile``, ``hops``, ``expected_hops`` of all
         samples and their CLEARs.
     """
@@ -208,6 +212,8 @@ def mesh_block(mapped: Mapped, counters: dict[int, dict[str, int]], cycles: np.n
             "routers": [{"tile": tile, "hops": found, "expected_hops": wanted}
                         for tile, (found, wanted) in enumerate(zip(
                             hops.tolist(), expected_hops.tolist(), strict=True))],
+            "energy": {"sops": round(mapped.sops, 2), **mapped.energy(
+                config, expected_cycles / fabric.program.timesteps)},
             "links": [{"tile": tile, "port": Port(port).name.lower(), "flits": round(flits, 2)}
                       for (tile, port), flits in sorted(mapped.link_flits.items())]}
 

@@ -98,6 +98,15 @@ def _hops(routers: list[dict]) -> dict:
     return {told: sum(each[name] for each in routers) for told, name in totals.items() if routers}
 
 
+def _mesh_energy(energy: dict | None) -> dict:
+    """Of a mesh what is estimated of it, and how."""
+    if energy is None:
+        return {}
+    return {"estimated nJ per timestep": energy["nj"], "of them in cores": energy["cores_nj"],
+            "by flits": energy["flits_nj"], "by clocks of routers": energy["router_clocks_nj"],
+            "pJ per flit and hop": energy["pj_per_flit_hop"], "how": energy["assumption"]}
+
+
 def _mesh_summary(mesh: dict) -> dict:
     """Of a verified mesh what fits a table; the rest is in ``verify.json`` and ``mesh.png``."""
     return {"size": "x".join(map(str, mesh["size"])),
@@ -111,6 +120,7 @@ def _mesh_summary(mesh: dict) -> dict:
             "flits on the busiest link": max([each["flits"] for each in mesh["links"]],
                                              default=0.0),
             **_hops(mesh.get("routers", [])),
+            **_mesh_energy(mesh.get("energy")),
             **{f"dead {what}": len(mesh[f"dead_{what}"]) for what in ("links", "tiles")
                if mesh[f"dead_{what}"]}}
 

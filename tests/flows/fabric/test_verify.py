@@ -61,6 +61,20 @@ def test_a_wide_tile_takes_the_time_expected(tmp_path):
     assert found["mesh"]["cycles"] == found["mesh"]["expected_cycles"] + 1
 
 
+def test_its_energy_is_that_of_the_operations_counted(verified):
+    """What the mapper expects of the same samples; the sum of its parts, and how it was made."""
+    mesh = json.loads((verified / "verify" / "verify.json").read_text())["mesh"]
+    energy, timesteps = mesh["energy"], 16
+    counted = sum(each["sops"] for each in mesh["tiles"]) / 2 / timesteps
+    assert energy["sops"] == pytest.approx(counted, abs=0.01)
+    assert energy["cores_nj"] == pytest.approx(energy["sops"] * energy["pj_per_sop"] / 1e3,
+                                               rel=1e-3)
+    assert energy["nj"] == pytest.approx(
+        energy["cores_nj"] + energy["flits_nj"] + energy["router_clocks_nj"], abs=2e-3)
+    assert energy["flits_nj"] > energy["pj_per_flit_hop"] * mesh["flit_hops"] / 1e3
+    assert energy["assumption"].startswith("estimate, dynamic energy at SkyWater 130 nm")
+
+
 def test_its_picture_is_beside_it(verified):
     assert (verified / "verify" / "mesh.png").read_bytes().startswith(b"\x89PNG")
 
@@ -80,6 +94,7 @@ def test_its_report_tells_of_the_mesh(verified):
     assert found["synth"] is None and found["golden"]["accuracy"] > 0.9
     page = (verified / "report.html").read_text()
     assert "<h2>Mesh</h2>" in page and "data:image/png" in page
+    assert "estimated nJ per timestep" in page
     assert "<h2>Weight memory</h2>" not in page and "a mesh of cores for the icebreaker" in page
 
 
