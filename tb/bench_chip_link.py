@@ -256,6 +256,21 @@ async def a_sink_may_rest_for_long(dut):
     assert bench.near.resent == len(flits) and bench.near.read("resent") == 0
 
 
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def answers_that_are_lost_are_told_again(dut):
+    """The window is full and every flit answered when all that tells of room is lost."""
+    bench = await started(dut)
+    bench.far.stall = 1.0
+    flits = bench.flits(bench.near, 3 * LINK.window)
+    await bench.idle(20 * LINK.retry_cycles)
+    bench.homeward.noise, bench.far.stall = {"drop": 1.0}, 0.0
+    await bench.idle(5 * LINK.retry_cycles)
+    assert len(bench.far.taken) == LINK.window == bench.near.resent
+    bench.homeward.noise = {}
+    await bench.idle(20 * LINK.retry_cycles)
+    assert [flit for _, flit in bench.far.taken] == flits
+
+
 @cocotb.test(timeout_time=30 * LINK.full_words, timeout_unit="us")
 @cocotb.parametrize(noise=[
     {"flip": 0.002}, {"drop": 0.01}, {"insert": 0.01},
