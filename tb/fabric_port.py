@@ -19,6 +19,9 @@ from lamina.tb.streams import Payload, fabric_fields
 
 __all__ = ["FabricPort", "expected_events", "settling_cycles"]
 
+_PATIENCE = 20_000
+"""Cycles in which nothing is told, after which nothing will."""
+
 
 def settling_cycles(config: FabricConfig) -> int:
     """Cycles in which the last credits of a sample get to their tiles."""
@@ -90,13 +93,22 @@ class FabricPort(StreamPort):
 
     async def told(self, tiles: list[int], kind: EventKind, count: int
                    ) -> dict[int, list[tuple[int, int]]]:
-        """Events of each of `tiles`, once all of them have told `count` of `kind`."""
+        """Events of each of `tiles`, once all of them have told `count` of `kind`.
+
+        Raises
+        ------
+        RuntimeError
+            If nothing is told for long.
+        """
         taken: list[Payload] = self.output.taken
         closed: collections.Counter[int] = collections.Counter()
-        seen = 0
+        seen = silent = 0
         while any(closed[tile] < count for tile in tiles):
             await FallingEdge(self.dut.clk)
             closed.update(event["tile"] for event in taken[seen:] if event["kind"] == kind)
+            silent = silent + 1 if seen == len(taken) else 0
+            if silent > _PATIENCE:
+                raise RuntimeError(f"the fabric stands still: {seen} events were told")
             seen = len(taken)
         return {tile: [(event["kind"], event["neuron"]) for event in taken
                        if event["tile"] == tile] for tile in {event["tile"] for event in taken}}
