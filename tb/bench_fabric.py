@@ -13,6 +13,7 @@ import os
 import cocotb
 import numpy as np
 from cocotb.triggers import ClockCycles
+from cocotb.utils import get_sim_time
 
 from lamina.models.config import EventKind, ResetRule
 from lamina.models.fabric.config import FabricConfig, LinkCounter, RangeField, TileSpace
@@ -22,12 +23,14 @@ from lamina.models.fabric.mapping import Channel, FabricProgram, Part, assemble
 from lamina.models.fabric.routes import order_routes
 from lamina.models.fabric.run import FabricTrace, run_fabric
 from lamina.models.fabric.tables import FabricBlock, fabric_image
+from lamina.models.fabric.timing import fabric_cycles
 from lamina.models.network import run
 from lamina.models.program import Layer, Program
 from lamina.models.ranges import accumulator_bits
 from lamina.tb.fabric_port import FabricPort, expected_events
 from lamina.tb.graphs import random_graph
 from lamina.tb.programs import random_program, random_spikes
+from lamina.tb.stream_port import PERIOD_NS
 
 CONFIG = FabricConfig.from_json(os.environ["LAMINA_CONFIG"])
 PROGRAMS = int(os.environ.get("LAMINA_PROGRAMS", "4"))
@@ -188,9 +191,9 @@ async def flits_without_a_way_are_counted(dut):
     assert await agree(port, rng, 0.5, loops=False) > 0
 
 
-def busy_program(rng: np.random.Generator) -> Program:
-    """As many neurons as a core holds, half of the axons on the tile of the membranes."""
-    neurons, half = CORE.neurons, 1 << (min(8, CORE.weight_bits) - 1)
+def busy_program(rng: np.random.Generator, neurons: int) -> Program:
+    """As many axons as two tiles hold, half of them on the tile of the membranes."""
+    half = 1 << (min(8, CORE.weight_bits) - 1)
     zero = np.zeros(neurons, dtype=np.int64)
     layer = Layer(name="busy", weights=rng.integers(-half, half, (2 * CORE.axons, neurons)),
                   decay=zero + (1 << CORE.decay_bits - 1), theta=zero + half, r=zero, v_reset=zero,
@@ -201,17 +204,42 @@ def busy_program(rng: np.random.Generator) -> Program:
                    acc_bits=bits, decay_bits=CORE.decay_bits, state_bits=CORE.state_bits)
 
 
-@cocotb.test(timeout_time=2, timeout_unit="ms", skip=not CUTS)
-async def sums_wait_while_a_tile_is_busy(dut):
-    """All axons spike, then two timesteps none do: the tile before the last is soon slots ahead."""
-    rng = np.random.default_rng([cocotb.RANDOM_SEED, 99])
-    port, program = FabricPort(dut, CONFIG, seed=cocotb.RANDOM_SEED), busy_program(rng)
-    await port.start()
+def cut_in_two(program: Program) -> tuple[FabricProgram, list[FabricBlock]]:
+    """On tiles 0 and 1, one of which sends sums; and its image."""
     parts = divide(program, 2, CORE.lanes, axons=CORE.axons)
     assert cuts(parts) == 1
     fabric = assemble(program, MESH, dict(enumerate(parts)), CORE.lanes)
     routes = order_routes(MESH) if CONFIG.routing == "table" else None
+    return fabric, fabric_image(fabric, CONFIG, (0,), routes)
+
+
+@cocotb.test(timeout_time=2, timeout_unit="ms", skip=not CUTS)
+async def sums_wait_while_a_tile_is_busy(dut):
+    """All axons spike, then two timesteps none do: the tile before the last is soon slots ahead."""
+    rng = np.random.default_rng([cocotb.RANDOM_SEED, 99])
+    port = FabricPort(dut, CONFIG, seed=cocotb.RANDOM_SEED)
+    program = busy_program(rng, CORE.neurons)
+    await port.start()
+    fabric, image = cut_in_two(program)
     spikes = np.zeros((SAMPLES, program.timesteps, program.axons), dtype=np.uint8)
     spikes[:, ::3] = 1
-    image = fabric_image(fabric, CONFIG, (0,), routes)
     assert await compare(port, rng, 0.0, fabric, image, spikes) > 50
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms", skip=not CUTS)
+async def idle_lanes_take_no_time(dut):
+    """The sum of one neuron leaves alone: a sample takes as long as the model says."""
+    rng = np.random.default_rng([cocotb.RANDOM_SEED, 98])
+    port, program = FabricPort(dut, CONFIG, seed=cocotb.RANDOM_SEED), busy_program(rng, 1)
+    await port.start()
+    fabric, image = cut_in_two(program)
+    await port.load(image)
+    spikes = (rng.random((program.timesteps, program.axons)) < 0.1).astype(np.uint8)
+    trace = run(program, spikes[None], CORE.tiers, trace=True)
+    expected = fabric_cycles(fabric, CONFIG, spikes, [trace.layer_spikes[0][0]], (0,)).cycles
+    start = get_sim_time("ns")
+    port.send_sample(spikes, rng)
+    await port.told(fabric.reporting, EventKind.TICK, program.timesteps)
+    cycles = round((get_sim_time("ns") - start) / PERIOD_NS)
+    cocotb.log.info("%d cycles, %d expected", cycles, expected)
+    assert expected <= cycles <= expected + 4
