@@ -56,8 +56,8 @@ CONFIGS = {
 MODEL_MUTANTS = {
     "the current's row stays": (sequencer, "current_row.eq(current_row + 1)",
                                 "current_row.eq(current_row)"),
-    "the current is that of the layer": (sequencer, "current_row.eq(self.job.current_row)",
-                                         "current_row.eq(self.job.state_base)"),
+    "the current is that of the layer": (sequencer, "current_row.eq(turn.next.current_row)",
+                                         "current_row.eq(turn.next.state_base)"),
     "every layer takes a current": (
         sequencer, "Mux(adds, LaneStep.CURRENT, LaneStep.NONE)", "LaneStep.CURRENT"),
     "theta before reset under rederived": (
@@ -70,11 +70,12 @@ MODEL_MUTANTS = {
     "groups end too close": (sequencer, "                len(self._slots) - 1))]",
                              "                2))]"),
     "follows the list of the next job": (core, "with m.If(sequencer.listed_stb):", "with m.If(1):"),
-    "switches stay": (sequencer, "getattr(self, name).eq(job[name])", "getattr(self, name).eq(0)"),
+    "switches stay": (sequencer, "getattr(self, name).eq(done[name])",
+                      "getattr(self, name).eq(0)"),
 }
 PIN_MUTANTS = {
     "stands by while it is read": (
-        core, "Mux(sequencer.active, ~sequencer.resting, 0)", "Mux(sequencer.active, 0, 0)"),
+        core, "Mux(sequencer.active, sequencer.resting, ~0)", "Mux(sequencer.active, ~0, ~0)"),
     "stands by while the host writes": (core, "asked = self.request.valid &", "asked = 0 &"),
     "sleeps before the next sample": (access, "wanted & switched, waking", "wanted, waking"),
     "written while it wakes": (access, "~self.request.ready & ~waking", "~self.request.ready"),

@@ -43,8 +43,8 @@ MUTANTS = {
                                   "self.job.closing.eq(state.closing)"),
     "sources share their axons": (scanner, "before = Mux(self.append, following, 0)", "before = 0"),
     "every source begins the list anew": (
-        scanner, "fresh = ~self.append if self._config.has(\"sources\") else Const(1)",
-        "fresh = Const(1)"),
+        scanner, "for side in (0, 1):\n            fresh = ~self.append", "for side in (0, 1):\n"
+        "            fresh = Const(1)"),
     "whole words of packed maps": (scanner, "with m.If(view.pack.any()), m.Switch(view.slot):",
                                    "with m.If(0), m.Switch(view.slot):"),
     "the map has no left edge": (window, "(x >= 0) & (x < view.columns)", "(x < view.columns)"),
