@@ -19,7 +19,7 @@ from lamina.tb.streams import Payload, fabric_fields
 
 __all__ = ["FabricPort", "expected_events", "settling_cycles"]
 
-_PATIENCE = 20_000
+_PATIENCE = 200_000
 """Cycles in which nothing is told, after which nothing will."""
 
 
