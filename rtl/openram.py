@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import operator
 
 from amaranth.hdl import (
     Array,
@@ -12,6 +14,7 @@ from amaranth.hdl import (
     Const,
     Elaboratable,
     Instance,
+    MemoryData,
     MemoryInstance,
     Module,
     Mux,
@@ -20,16 +23,30 @@ from amaranth.hdl import (
 )
 from amaranth.lib.memory import Memory
 
-__all__ = ["CLOCK_GATE", "MACROS", "MACRO_BITS", "GatedMemory", "MacroLayout", "MacroMemory",
-           "OpenRam"]
+__all__ = [
+    "BIT_AREA",
+    "CLOCK_GATE",
+    "MACROS",
+    "MACRO_HALO",
+    "OUTLINES",
+    "GatedMemory",
+    "MacroLayout",
+    "MacroMemory",
+    "OpenRam",
+    "layout_of",
+]
 
 CLOCK_GATE = "sky130_fd_sc_hd__dlclkp_1"
 MACROS = {256: "sky130_sram_1kbyte_1rw1r_32x256_8", 512: "sky130_sram_2kbyte_1rw1r_32x512_8"}
 """Macro by its depth; both are 32 bit wide, with a write mask per byte."""
-MACRO_BITS = 8192
-"""Memories of this many bits or more become macros: below it flip-flops take less area (a
-clock-gated bit and its share of the read multiplexer 30 um2, a macro 190,713 or 284,538 um2)."""
+OUTLINES = {256: (479.78, 397.5), 512: (683.1, 416.54)}
+"""Width and height of a macro by its depth, from its LEF [um]."""
+MACRO_HALO = 20.0
+"""Room around a macro on every side for wires and straps [um]."""
+BIT_AREA = 30.0
+"""Of a clock-gated flip-flop and its share of the read multiplexer [um2]."""
 _MACRO_BYTES = 4
+_BANK_WORDS = 32
 _GROUP_ROWS = 8
 
 
@@ -91,25 +108,43 @@ class MacroLayout:
         """Macros beside one another, all of which an access takes."""
         return -(-self.word_bytes * self.pack // _MACRO_BYTES)
 
+    @property
+    def area(self) -> float:
+        """Of the macros, each with the room around it [um2]."""
+        width, height = (side + 2 * MACRO_HALO for side in OUTLINES[self.macro_words])
+        return self.rows * self.columns * width * height
+
+
+def layout_of(memory: Memory) -> MacroLayout:
+    """How `memory`, with one write port, would lie in macros."""
+    (write,) = memory.write_ports
+    return MacroLayout(depth=memory.depth, width=Value.cast(write.data).shape().width,
+                       parts=len(write.en))
+
 
 class OpenRam:
     """An Amaranth platform without pins: large memories become macros, others flip-flops.
 
-    Large is :data:`MACRO_BITS` and more, with one read port; memories with several read ports are
-    flip-flops whatever their size. Contents start undefined.
+    Macros where they take less area than flip-flops would (:data:`BIT_AREA`), and there is one read
+    port; memories with several read ports are flip-flops whatever their size. Contents start
+    undefined.
     """
 
     def get_memory(self, memory: Memory) -> Elaboratable:
         """What stands for `memory`: see :class:`amaranth.lib.memory.Memory`."""
         bits = Value.cast(memory.read_ports[0].data).shape().width * memory.depth
-        large = bits >= MACRO_BITS and len(memory.read_ports) == 1
+        if len(memory.read_ports) > 1:
+            return GatedMemory(memory)
+        large = layout_of(memory).area < BIT_AREA * bits
         return MacroMemory(memory) if large else GatedMemory(memory)
 
 
 class GatedMemory(Elaboratable):
-    """A memory in flip-flops whose clock stands still unless it is written.
+    """A memory in flip-flops, in banks of 32 words that stand still unless they are accessed.
 
-    Synthesis puts a clock gate before every word; one more before all of them keeps those still.
+    Synthesis puts a clock gate before every word; one more before each bank keeps those still. The
+    address reaches the bank that is read alone. Latency 1 cycle; a word that is written while it is
+    read comes out as it was before.
 
     Parameters
     ----------
@@ -120,19 +155,41 @@ class GatedMemory(Elaboratable):
     def __init__(self, memory: Memory):
         (self._write,) = memory.write_ports
         self._memory = memory
+        self._width = Value.cast(memory.write_ports[0].data).shape().width
 
     def elaborate(self, platform):
         m = Module()
-        write = self._write
-        m.domains.written = domain = ClockDomain(local=True, reset_less=True)
-        m.d.comb += domain.clk.eq(_gated(m, "gate", ClockSignal(), write.en.any()))
-        words = MemoryInstance(data=self._memory.data, attrs=self._memory.attrs)
-        m.submodules.words = words
-        words.write_port(domain="written", addr=write.addr, data=write.data, en=write.en)
-        for read in self._memory.read_ports:
-            words.read_port(domain=read.domain, addr=read.addr, data=read.data, en=read.en,
-                            transparent_for=())
+        banks = range(-(-self._memory.depth // _BANK_WORDS))
+        offset_bits = min((self._memory.depth - 1).bit_length(), (_BANK_WORDS - 1).bit_length())
+        found = [[] for _ in self._memory.read_ports]
+        for bank in banks:
+            depth = min(_BANK_WORDS, self._memory.depth - bank * _BANK_WORDS)
+            words, place_bits = self._bank(m, bank, depth, offset_bits), (depth - 1).bit_length()
+            for read, outputs in zip(self._memory.read_ports, found, strict=True):
+                here = read.addr[offset_bits:] == bank
+                word = Signal(self._width, name=f"word_{bank}")
+                words.read_port(domain="comb", data=word, en=Const(1), transparent_for=(),
+                                addr=read.addr[:place_bits] & here.replicate(place_bits))
+                outputs.append(word & here.replicate(self._width))
+        for read, outputs in zip(self._memory.read_ports, found, strict=True):
+            with m.If(read.en):
+                m.d.sync += Value.cast(read.data).eq(functools.reduce(operator.or_, outputs))
         return m
+
+    def _bank(self, m, bank, depth, offset_bits):
+        """Words of `bank` with their write port."""
+        write = self._write
+        name = f"written_{bank}"
+        here = write.addr[offset_bits:] == bank
+        domain = ClockDomain(name, local=True, reset_less=True)
+        m.domains += domain
+        m.d.comb += domain.clk.eq(_gated(m, f"gate_{bank}", ClockSignal(), write.en.any() & here))
+        words = MemoryInstance(
+            data=MemoryData(shape=self._width, depth=depth, init=[]), attrs=self._memory.attrs)
+        m.submodules[f"bank_{bank}"] = words
+        words.write_port(domain=name, addr=write.addr[:(depth - 1).bit_length()], data=write.data,
+                         en=write.en)
+        return words
 
 
 class MacroMemory(Elaboratable):
@@ -152,8 +209,7 @@ class MacroMemory(Elaboratable):
 
     def __init__(self, memory: Memory):
         (self._read,), (self._write,) = memory.read_ports, memory.write_ports
-        width = Value.cast(self._read.data).shape().width
-        self.layout = MacroLayout(depth=memory.depth, width=width, parts=len(self._write.en))
+        self.layout = layout_of(memory)
 
     def elaborate(self, platform):
         m = Module()

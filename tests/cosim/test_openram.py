@@ -21,12 +21,13 @@ from lamina.tb.runner import run_bench
 MACROS = pathlib.Path(lamina.tb.__file__).with_name("sky130_sram.v")
 SHAPES = {
     "one macro": (512, 32, 1),
-    "two words in a line": (1024, 10, 1),
-    "four words in a line": (2048, 5, 1),
+    "two words in a line": (1024, 16, 1),
+    "four words in a line": (2048, 7, 1),
     "rows in two groups": (9 * 512, 32, 1),
     "parts of odd width": (128, 4 * 17, 4),
-    "flip-flops": (64, 12, 1),
+    "one bank of flip-flops": (20, 12, 1),
     "flip-flops in parts": (32, 16, 4),
+    "banks of flip-flops": (80, 12, 2),
 }
 MUTANTS = {
     "a written line is not read again": ("stale.eq((stale & ~reading)", "stale.eq((0 & ~reading)"),
@@ -36,6 +37,11 @@ MUTANTS = {
                                         "m.d.sync += offset.eq(0)"),
     "all words of a line are written": (
         "here = offset == place if layout.pack > 1 else Const(1, 1)", "here = Const(1, 1)"),
+    "all banks are written": ("write.en.any() & here", "write.en.any()"),
+    "words of all banks": ("outputs.append(word & here.replicate(self._width))",
+                           "outputs.append(word)"),
+    "words while none is read": ("with m.If(read.en):\n                m.d.sync += Value.cast",
+                                 "with m.If(1):\n                m.d.sync += Value.cast"),
 }
 
 
@@ -90,6 +96,7 @@ def test_memories(shape, bench):
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_mutants_die(name, bench, mutant, killed):
-    shape = "rows in two groups" if "row" in name else "two words in a line"
+    shape = ("rows in two groups" if "row" in name else
+             "banks of flip-flops" if "bank" in name or "none" in name else "two words in a line")
     with killed:
         bench(mutant(openram, *MUTANTS[name]).OpenRam(), SHAPES[shape])
