@@ -142,9 +142,9 @@ class OpenRam:
 class GatedMemory(Elaboratable):
     """A memory in flip-flops, in banks of 32 words that stand still unless they are accessed.
 
-    Synthesis puts a clock gate before every word; one more before each bank keeps those still. The
-    address reaches the bank that is read alone. Latency 1 cycle; a word that is written while it is
-    read comes out as it was before.
+    Synthesis puts a clock gate before every word; one more before each bank keeps those still.
+    Addresses and data reach the bank that they are for alone. Latency 1 cycle; a word that is
+    written while it is read comes out as it was before.
 
     Parameters
     ----------
@@ -179,16 +179,18 @@ class GatedMemory(Elaboratable):
     def _bank(self, m, bank, depth, offset_bits):
         """Words of `bank` with their write port."""
         write = self._write
-        name = f"written_{bank}"
-        here = write.addr[offset_bits:] == bank
+        name, here = f"written_{bank}", Signal(name=f"writes_{bank}")
         domain = ClockDomain(name, local=True, reset_less=True)
         m.domains += domain
-        m.d.comb += domain.clk.eq(_gated(m, f"gate_{bank}", ClockSignal(), write.en.any() & here))
+        m.d.comb += [
+            here.eq(write.en.any() & (write.addr[offset_bits:] == bank)),
+            domain.clk.eq(_gated(m, f"gate_{bank}", ClockSignal(), here)),
+        ]
         words = MemoryInstance(
             data=MemoryData(shape=self._width, depth=depth, init=[]), attrs=self._memory.attrs)
         m.submodules[f"bank_{bank}"] = words
-        words.write_port(domain=name, addr=write.addr[:(depth - 1).bit_length()], data=write.data,
-                         en=write.en)
+        words.write_port(domain=name, addr=write.addr[:(depth - 1).bit_length()], en=write.en,
+                         data=Value.cast(write.data) & here.replicate(self._width))
         return words
 
 

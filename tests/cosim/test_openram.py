@@ -37,7 +37,8 @@ MUTANTS = {
                                         "m.d.sync += offset.eq(0)"),
     "all words of a line are written": (
         "here = offset == place if layout.pack > 1 else Const(1, 1)", "here = Const(1, 1)"),
-    "all banks are written": ("write.en.any() & here", "write.en.any()"),
+    "all banks are written": (
+        "write.en.any() & (write.addr[offset_bits:] == bank)", "write.en.any()"),
     "words of all banks": ("outputs.append(word & here.replicate(self._width))",
                            "outputs.append(word)"),
     "words while none is read": ("with m.If(read.en):\n                m.d.sync += Value.cast",
