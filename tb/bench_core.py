@@ -369,6 +369,27 @@ async def reset_in_mid_layer_starts_afresh(dut):
 
 
 @cocotb.test(timeout_time=8, timeout_unit="ms")
+@cocotb.parametrize(ticks=[0, 1])
+async def reset_forgets_spikes(dut, ticks):
+    """Spikes of a timestep that is still open, in either bitmap, when reset comes."""
+    port = await started(dut)
+    program = program_of(dense_layer(8, CONFIG.lanes, theta=4), timesteps=2)
+    await port.load(program)
+    for _ in range(ticks):
+        port.send([])
+    await port.closing(EventKind.TICK, ticks)
+    for axon in range(8):
+        port.events.send({"kind": int(EventKind.SPIKE), "axon": axon})
+    await ClockCycles(dut.clk, 40)
+    await port.reset()
+    await port.load(program)
+    spikes = np.zeros((2, 2, 8), dtype=np.uint8)
+    spikes[0, :, 0] = spikes[1] = 1
+    trace = await compare(port, program, spikes)
+    assert not trace.spikes[0].any() and trace.spikes[1].any()
+
+
+@cocotb.test(timeout_time=8, timeout_unit="ms")
 async def samples_do_not_leak_into_each_other(dut):
     """CLEAR forgets membranes, and the spikes that came after the last tick."""
     port = await started(dut)

@@ -67,8 +67,6 @@ MODEL_MUTANTS = {
     "the stored membrane is not compared": (
         sequencer, "words.append((StateRegion.THETA, LaneStep.LOAD_THETA))",
         "words.append((StateRegion.THETA, LaneStep.NONE))"),
-    "groups end too close": (sequencer, "                len(self._slots) - 1))]",
-                             "                2))]"),
     "follows the list of the next job": (core, "with m.If(sequencer.listed_stb):", "with m.If(1):"),
     "switches stay": (sequencer, "getattr(self, name).eq(done[name])",
                       "getattr(self, name).eq(0)"),
