@@ -62,8 +62,8 @@ def main(argv: list[str] | None = None) -> int:
     Returns
     -------
     int
-        0: done; 1: hardware and golden model differ; 2: an error that the user can mend, told in
-        one line; 130: interrupted.
+        0: done; 1: hardware and golden model differ, or a chip misses its clock; 2: an error that
+        the user can mend, told in one line; 130: interrupted.
     """
     try:
         status = _run(_parser().parse_args(argv))
@@ -124,7 +124,7 @@ def _run(arguments: argparse.Namespace) -> int:
     else:
         _print_table(summary.rows)
         print(summary.path)
-    return EXIT_MISMATCH if summary.mismatches else EXIT_OK
+    return EXIT_MISMATCH if summary.mismatches or summary.failures else EXIT_OK
 
 
 def _check(arguments: argparse.Namespace) -> int:

@@ -33,6 +33,9 @@ _LIBRARIES = (
     ("aedat", False, "AEDAT 4 recordings"),
     ("expelliarmus", False, "Prophesee recordings"),
 )
+_CHIP_PROGRAMS = (("sta", "-version", "opensta", "timing of a chip"),
+                  ("iverilog", "-V", "iverilog", "four-state simulation of a netlist"))
+"""Command, option that makes it print its version, Debian package, purpose."""
 _OPTIONAL_TOOLS = ("z3",)
 
 
@@ -64,6 +67,9 @@ def examine() -> list[Finding]:
                         version=".".join(map(str, sys.version_info[:3])), remedy="python.org")]
     findings += [Finding(name=name, purpose=purpose, version=_program_version(name),
                          required=True, remedy=_DEBIAN) for name, purpose in _PROGRAMS]
+    findings += [Finding(name=name, purpose=purpose, version=_program_version(name, option),
+                         required=False, remedy=f"apt-get install {package}")
+                 for name, option, package, purpose in _CHIP_PROGRAMS]
     for name, package, script, purpose in _SCRIPTS:
         version = _package_version(package) if _script(script) else None
         findings.append(Finding(name=name, purpose=purpose, version=version,
@@ -92,10 +98,10 @@ def _package_version(name: str) -> str | None:
         return None
 
 
-def _program_version(name: str) -> str | None:
+def _program_version(name: str, option: str = "--version") -> str | None:
     path = shutil.which(name)
     if path is None:
         return None
-    done = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
+    done = subprocess.run([path, option], capture_output=True, text=True, check=False)
     words = done.stdout.partition("\n")[0].split()
-    return words[-1] if words else None
+    return next((word for word in reversed(words) if word[0].isdigit()), None)

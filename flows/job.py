@@ -383,4 +383,4 @@ def require_fit(program: Program, job: Job) -> None:
 
 
 def _sizes() -> list[tuple[str, HardwareConfig]]:
-    return [(name, target.config) for name, target in TARGETS.items()]
+    return [(name, target.config) for name, target in TARGETS.items() if target.is_board]

@@ -45,8 +45,9 @@ from lamina.flows.frontend.data import Dataset
 from lamina.flows.frontend.nir.writer import write_quantised
 from lamina.flows.job import Job, Options, compile_for, load_program, require_fit, resolve
 from lamina.flows.report import report as reporter
-from lamina.flows.report.energy import Operations, energy_block
+from lamina.flows.report.energy import Operations, energy_block, measured_block
 from lamina.flows.report.neurobench import measurable_samples, measure_neurobench
+from lamina.flows.sky130 import chip
 from lamina.flows.study import undervolt as studier
 from lamina.flows.study.modes import at_nominal, is_nominal
 from lamina.flows.study.plots import write_picture
@@ -71,11 +72,14 @@ class Summary:
         The file or folder that was written.
     mismatches : int
         Differences between hardware and golden model.
+    failures : tuple of str
+        What else does not hold: paths that miss the clock of a chip.
     """
 
     result: dict
     path: pathlib.Path
     mismatches: int = 0
+    failures: tuple[str, ...] = ()
 
     @property
     def rows(self) -> list[tuple[str, str]]:
@@ -166,13 +170,23 @@ def verify(options: Options) -> Summary:
     job = resolve(options, "verify")
     with workspace(job.out, job.settings):
         program = _program(job)
-        result = _verify_mesh(job, program) if job.on_mesh else _verify(job.fitted(program),
-                                                                        program)
+        if job.on_mesh:
+            result = _verify_mesh(job, program)
+        elif options.on == "netlist" and not job.target.is_board:
+            job = job.fitted(program)
+            if _made(job) is None:
+                _synth(job)
+            result = _gates(job, program)["gates"]
+        else:
+            result = _verify(job.fitted(program), program)
     return Summary(result=result, path=job.out / "verify", mismatches=result["mismatches"])
 
 
 def synth(options: Options) -> Summary:
-    """Make a bitstream in ``OUT/synth``, from ``OUT/design`` or a new one."""
+    """Make a bitstream, or the netlist of a chip and its timing, in ``OUT/synth``.
+
+    From ``OUT/design`` or a new one.
+    """
     job = resolve(options, "synth")
     with workspace(job.out, job.settings):
         program = _program(job)
@@ -180,7 +194,9 @@ def synth(options: Options) -> Summary:
         if not _is_generated(job):
             _generate(job, program)
         result = _synth(job)
-    return Summary(result=result, path=job.out / "synth" / result["bitstream"])
+    return Summary(result=result, path=job.out / "synth" / (result["bitstream"]
+                                                            or result["netlist"]),
+                   failures=_failures(job, result))
 
 
 def report(options: Options) -> Summary:
@@ -207,6 +223,8 @@ def flow(options: Options) -> Summary:
         _generate(job, program)
         _verify(job, program)
         _synth(job)
+        if not job.target.is_board:
+            _gates(job, program)
         return _report(job, program)
 
 
@@ -363,7 +381,8 @@ def _generate(job: Job, program: Program) -> list[pathlib.Path]:
 def _is_generated(job: Job) -> bool:
     names = generator.design_names(job.target.config, job.target)
     config = job.out / "design" / "config.json"
-    return ((job.out / "design" / f"{names['board']}.v").is_file()
+    top = names["board" if job.target.is_board else "chip"]
+    return ((job.out / "design" / f"{top}.v").is_file()
             and config.read_text() == job.target.config.to_json() + "\n")
 
 
@@ -444,6 +463,14 @@ def _verify_key(job: Job, program: Program) -> dict:
 
 
 def _synth(job: Job) -> dict:
+    result = _board(job) if job.target.is_board else _chip(job)
+    with replaced_file(job.out / "synth" / "synth.json") as partial:
+        _write_json(partial, {"key": _synth_key(job), **result})
+    return result
+
+
+def _board(job: Job) -> dict:
+    """Bitstream for the board of `job`."""
     with progress.step(f"synthesising for {job.target.name}") as bar:
         result = synthesiser.synthesise(
             job.out / "design", job.target, job.out / "synth", seed=_placement_seed(job),
@@ -451,9 +478,44 @@ def _synth(job: Job) -> dict:
     if result["fmax_mhz"] < result["clock_mhz"]:
         progress.say(f"warning: routed for {result['fmax_mhz']:.1f} MHz, but {job.target.name} "
                      f"supplies {result['clock_mhz']:g} MHz: another --seed may do better")
-    with replaced_file(job.out / "synth" / "synth.json") as partial:
-        _write_json(partial, {"key": _synth_key(job), **result})
     return result
+
+
+def _chip(job: Job) -> dict:
+    """Netlist and timing for the process of `job`."""
+    with progress.step(f"mapping to {job.target.name}"):
+        result = chip.chip_metrics(job.target.config, job.target, job.out / "synth",
+                                   native=job.options.native_tools, notice=progress.say)
+    for failure in chip.failing(result):
+        progress.say(failure)
+    return result
+
+
+def _gates(job: Job, program: Program) -> dict:
+    """Run the mapped device on some samples, compare and weigh; ``OUT/verify/gates.json``."""
+    data, folder, config = job.data(program), job.out / "verify", job.target.config
+    samples = min(job.samples, len(data))
+    labels = None if data.labels is None else data.labels[:samples]
+    if job.faults(program) is not None:
+        raise UserError(f"{job.target.name}: gates are simulated at nominal voltages or gated "
+                        "tiers: cells that fail are simulated on the rtl")
+    folder.mkdir(exist_ok=True)
+    with simulating(), progress.step(f"simulating {samples} samples on the netlist"):
+        result = chip.simulate_gates(
+            program, config, job.target, data.encoded(program, 0, samples), labels,
+            chip.mapped(job.out / "synth", config), folder / "gates", notice=progress.say)
+    with replaced_file(folder / "gates.json") as partial:
+        _write_json(partial, {"key": _verify_key(job, program), **result})
+    return result
+
+
+def _made(job: Job) -> dict | None:
+    """What the last synthesis left, if it was of this core for this target."""
+    return _kept(job.out / "synth" / "synth.json", _synth_key(job))
+
+
+def _failures(job: Job, made: dict | None) -> tuple[str, ...]:
+    return () if made is None or job.target.is_board else tuple(chip.failing(made))
 
 
 def _synth_key(job: Job) -> dict:
@@ -471,14 +533,15 @@ def _report(job: Job, program: Program) -> Summary:
         kept = dict(arrays)
     key = _mesh_key(job) if job.on_mesh else _verify_key(job, program)
     verified = _kept(job.out / "verify" / "verify.json", key)
-    made = None if job.on_mesh else _kept(job.out / "synth" / "synth.json", _synth_key(job))
+    made = None if job.on_mesh else _made(job)
+    gates = None if made is None or job.target.is_board else _kept(
+        job.out / "verify" / "gates.json", key)
     if made is not None:
-        rate = link_rate(program, config, kept["sample"], job.target.baud)
-        made |= {"bitstream": f"synth/{made['bitstream']}", "link_images_per_second": rate}
+        made |= _link(job, program, made, gates, kept["sample"])
     result = reporter.build_report(program, quantisation=golden["quantisation"],
                                    golden=golden["golden"], verify=verified, synth=made,
                                    neurobench=golden.get("neurobench"),
-                                   energy=_energy(job, program, golden["operations"]))
+                                   energy=_energy(job, program, golden["operations"], gates))
     page = reporter.render_html(
         result, program, None if job.on_mesh else config, sample=kept["sample"],
         target=f"a mesh of cores for the {job.target.name}" if job.on_mesh else job.target.name,
@@ -489,8 +552,21 @@ def _report(job: Job, program: Program) -> Summary:
         label=int(kept["label"]) if "label" in kept else None, confusion=kept.get("confusion"))
     _write_text(job.out / "report.json", reporter.report_text(result))
     _write_text(job.out / "report.html", page)
-    return Summary(result=result, path=job.out / "report.html",
-                   mismatches=(verified or {}).get("mismatches", 0))
+    compared = (verified, (gates or {}).get("gates"))
+    wrong = sum((each or {}).get("mismatches", 0) for each in compared)
+    return Summary(result=result, path=job.out / "report.html", mismatches=wrong,
+                   failures=_failures(job, made))
+
+
+def _link(job: Job, program: Program, made: dict, gates: dict | None, sample: np.ndarray) -> dict:
+    """Rate over the host link: of a serial port, or of a chip whose link is never kept waiting."""
+    if job.target.is_board:
+        rate = link_rate(program, job.target.config, sample, job.target.baud)
+        return {"bitstream": f"synth/{made['bitstream']}", "link_images_per_second": rate}
+    energy = (gates or {}).get("energy")
+    clock = made["fmax_mhz"] or made["clock_mhz"]
+    return {"netlist": f"synth/{made['netlist']}", "gates": gates and gates["gates"],
+            "link_images_per_second": energy and round(1e6 * clock / energy["all_cycles"], 1)}
 
 
 def _undervolt(job: Job, program: Program, options: Options, chips: int,
@@ -516,14 +592,17 @@ def _study_key(job: Job) -> dict:
     return {"program": _digest(job.out / "program"), **_data_key(job)}
 
 
-def _energy(job: Job, program: Program, operations: dict) -> dict | None:
-    """The report's block; None where no spike meets a weight."""
+def _energy(job: Job, program: Program, operations: dict, gates: dict | None = None
+            ) -> dict | None:
+    """The report's block, measured where there are `gates`; None where no spike meets a weight."""
     if not operations["nominal"]:
         return None
     counts = Operations(by_layer=tuple(operations["by_layer"]), nominal=operations["nominal"],
                         samples=operations["samples"])
-    return energy_block(program, counts, job.target.config.tiers, job.calibration,
-                        _adder_energy(job, program))
+    block = energy_block(program, counts, job.target.config.tiers, job.calibration,
+                         _adder_energy(job, program))
+    return block if gates is None or gates["energy"] is None else measured_block(
+        block, gates["energy"], gates["gates"]["samples"])
 
 
 def _adder_energy(job: Job, program: Program) -> dict[str, float]:

@@ -13,7 +13,8 @@ from lamina.models.config import DescriptorField, EntryKind, HardwareConfig, Res
 from lamina.models.program import Layer, Program
 from lamina.models.source import INPUT, Source
 
-__all__ = ["PlacedLayer", "Placement", "grown", "misfits", "place", "required_features"]
+__all__ = ["PlacedLayer", "Placement", "grown", "misfits", "place",
+           "required_features", "snug"]
 
 _INTERNAL = 1 << 15
 _KEEP = 1 << 14
@@ -450,3 +451,56 @@ def grown(program: Program, config: HardwareConfig, most: dict[str, int]) -> Har
         if getattr(program, name) <= most.get(name, 0):
             fields[name] = getattr(program, name)
     return dataclasses.replace(config, **fields)
+
+
+def snug(program: Program, config: HardwareConfig, word_bits: int) -> HardwareConfig:
+    """A core that holds `program` and little more, with weight words of about `word_bits`.
+
+    Lanes are as many as weights in a word, though not more than a layer has neurons. Tiers are
+    those of `config` where the program's modes speak of them; otherwise the lowest ones that the
+    weights need.
+
+    Parameters
+    ----------
+    program : Program
+    config : HardwareConfig
+        What is not said here is kept.
+    word_bits : int
+        Of all tiers together [bit].
+
+    Returns
+    -------
+    HardwareConfig
+        Weight words are a multiple of 512, or of 16 below, all else powers of two.
+    """
+    def power(least: int) -> int:
+        return 1 << max(0, least - 1).bit_length()
+
+    tiers = config.tiers if _speaks_of_tiers(program) else _last_tiers(config, program.weight_bits)
+    widest = max(layer.neurons for layer in program.layers)
+    lanes = max(4, min(128, power(word_bits // sum(tiers)), power(widest)))
+    features = tuple(sorted({*config.features, *required_features(program)}))
+    needs = place(program, lanes, len(tiers))
+    unit = 512 if needs.weight_words > 256 else 16
+    groups = power(max(needs.rows, 2))
+    axons = power(max(needs.axons, 2 * lanes, 16))
+    return dataclasses.replace(
+        config, lanes=lanes, tiers=tiers, features=features, adders=_adders(program, config),
+        weight_words=max(16, -(-needs.weight_words // unit) * unit), groups=groups,
+        axons=axons if "sources" in features else max(axons, lanes * groups),
+        layers=len(needs.entries), mask_rows=max(groups, power(needs.mask_rows)),
+        decay_bits=program.decay_bits, state_bits=program.state_bits,
+        acc_bits=max(program.acc_bits, program.state_bits + 1))
+
+
+def _speaks_of_tiers(program: Program) -> bool:
+    """Whether tiers are gated or undervolted."""
+    return any(each.gated_tiers or each.tier_millivolts for each in (program, *program.layers))
+
+
+def _last_tiers(config: HardwareConfig, bits: int) -> tuple[int, ...]:
+    """The lowest tiers that hold weights of `bits`; a single bit is a tier of its own."""
+    for count in range(1, len(config.tiers) + 1):
+        if sum(config.tiers[-count:]) >= bits > 1:
+            return config.tiers[-count:]
+    return (bits,) if bits == 1 else config.tiers

@@ -10,35 +10,37 @@ from lamina.models.config import HardwareConfig
 
 __all__ = ["core_file"]
 
+_PRODUCTS = {True: "Bitstream", False: "Sources of the chip"}
+
 
 def core_file(config: HardwareConfig, target: Target, names: dict[str, str],
               folder: pathlib.Path) -> str:
     """Text of the ``.core`` file for what already lies in `folder`.
 
-    Targets: ``default`` (the core for other designs), ``lint``, the board by its name, and, when
-    there is a bench, ``sim``.
+    Targets: ``default`` (the core for other designs), ``lint``, the board or process by its name,
+    and, when there is a bench, ``sim``.
 
     Parameters
     ----------
     config : HardwareConfig
     target : Target
     names : dict of str to str
-        Verilog modules by ``core``, ``device``, ``board``.
+        Verilog modules: :func:`lamina.flows.designs.design_names`.
     folder : pathlib.Path
     """
-    name, board = config.name, target.name
+    name, top = config.name, names["board" if target.is_board else "chip"]
     filesets = {
         "core": ([f"{names['core']}.v"], "verilogSource"),
         "waivers": ([f"{name}.vlt"], "vlt"),
-        "board": ([f"{names['board']}.v"], "verilogSource"),
+        "board": ([f"{top}.v"], "verilogSource"),
         "pins": ([target.constraint.name], target.constraint.suffix[1:].upper()),
     }
     targets = {
         "default": _target("Bare core with streams", ["core"], names["core"]),
         "lint": _target("Lint of the bare core", ["waivers", "core"], names["core"],
                         "verilator", {"mode": "lint-only", "verilator_options": ["-Wall"]}),
-        board: _target(f"Bitstream for {board}", ["board", "pins"], names["board"],
-                       *_synthesis(target)),
+        target.name: _target(f"{_PRODUCTS[target.is_board]} for {target.name}",
+                             ["board", "pins"], top, *_synthesis(target)),
     }
     bench = sorted(path.name for path in folder.glob(f"{name}_tb*.v"))
     if bench:
@@ -58,7 +60,9 @@ def _version() -> str:
     return importlib.metadata.version("lamina")
 
 
-def _synthesis(target: Target) -> tuple[str, dict[str, list[str]]]:
+def _synthesis(target: Target) -> tuple[str, dict[str, list[str]]] | tuple[()]:
+    if not target.is_board:
+        return ()
     if target.family == "ice40":
         device = "u" if target.device == "up5k" else target.device[:2]
         return "icestorm", {

@@ -16,12 +16,14 @@ from lamina.flows.backend import tools
 from lamina.flows.backend.bench import write_bench
 from lamina.flows.backend.fusesoc import core_file
 from lamina.flows.designs import Target, design_names
+from lamina.flows.sky130.timing import constraints
 from lamina.flows.workspace import replaced_folder
 from lamina.models.config import HardwareConfig
 from lamina.models.program import Program
 from lamina.rtl.boards.board import Board
 from lamina.rtl.core import Core
 from lamina.rtl.device import Device
+from lamina.rtl.openram import OpenRam
 
 __all__ = ["LINT_WAIVERS", "convert", "generate", "ports"]
 
@@ -47,7 +49,8 @@ def generate(config: HardwareConfig, target: Target, out: pathlib.Path, *,
     ``config.json``        the HardwareConfig
     ``NAME_core.v``        the bare core with its streams (docs/architecture.md)
     ``NAME_device.v``      core and host link, byte streams ``rx`` and ``tx``
-    ``NAME_BOARD.v``       the board's top, and the constraint file beside it
+    ``NAME_TARGET.v``      the board's top, or the device on the macros and clock gates of a chip;
+                           the constraint file beside it
     ``NAME.json``          ports of the three modules: direction and width [bit]
     ``NAME.core``          FuseSoC description (CAPI2)
     ``NAME.vlt``           rules that Verilator's lint has to overlook in generated Verilog
@@ -58,7 +61,7 @@ def generate(config: HardwareConfig, target: Target, out: pathlib.Path, *,
     ----------
     config : HardwareConfig
     target : Target
-        Board; its own `config` is not used.
+        Its own `config` is not used.
     out : pathlib.Path
         Replaced as a whole.
     program : Program, optional
@@ -87,18 +90,29 @@ def generate(config: HardwareConfig, target: Target, out: pathlib.Path, *,
     with replaced_folder(out) as folder:
         if program is not None:
             write_bench(program, config, folder, spikes=spikes, seed=seed)
-        tops = {"core": Core(config), "device": Device(config),
-                "board": Board(target.board(config))}
-        for kind, top in tops.items():
-            text = convert(top, names[kind], native=native, notice=notice)
+        tops = _tops(config, target)
+        for kind, (top, platform) in tops.items():
+            text = convert(top, names[kind], native=native, notice=notice, platform=platform)
             (folder / f"{names[kind]}.v").write_text(text)
         (folder / "config.json").write_text(config.to_json() + "\n")
-        described = {names[kind]: ports(top) for kind, top in tops.items()}
+        described = {names[kind]: ports(top) for kind, (top, _) in tops.items()}
         (folder / f"{config.name}.json").write_text(json.dumps(described, indent=1) + "\n")
         (folder / f"{config.name}.vlt").write_text(_waivers())
-        shutil.copyfile(target.constraint, folder / target.constraint.name)
+        if target.is_board:
+            shutil.copyfile(target.constraint, folder / target.constraint.name)
+        else:
+            (folder / target.constraint.name).write_text(constraints(1e3 / target.clock_mhz))
         (folder / f"{config.name}.core").write_text(core_file(config, target, names, folder))
     return sorted(out.iterdir())
+
+
+def _tops(config: HardwareConfig, target: Target) -> dict[str, tuple[Component, object]]:
+    """What is generated, by its key in :func:`lamina.flows.designs.design_names`, and for what."""
+    tops: dict[str, tuple[Component, object]] = {
+        "core": (Core(config), None), "device": (Device(config), None)}
+    if target.is_board:
+        return tops | {"board": (Board(target.board(config)), None)}
+    return tops | {"chip": (Device(config), OpenRam())}
 
 
 def convert(component: Component, name: str, *, native: bool = False,

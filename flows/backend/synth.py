@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable, Iterator
 
 from lamina.flows.backend import tools
-from lamina.flows.designs import Target, design_names
+from lamina.flows.designs import FpgaBoard, design_names
 from lamina.flows.errors import UserError
 from lamina.flows.workspace import replaced_folder
 from lamina.models.config import HardwareConfig
@@ -53,7 +53,7 @@ class _Run:
                   notice=self.notice)
 
 
-def synthesise(design: pathlib.Path, target: Target, out: pathlib.Path, *, seed: int = 1,
+def synthesise(design: pathlib.Path, target: FpgaBoard, out: pathlib.Path, *, seed: int = 1,
                native: bool = False, progress: Callable[[int, int], None] | None = None,
                notice: tools.Notice | None = None) -> dict[str, object]:
     """Turn the board top in `design` into ``bitstream.bin`` in the folder `out`.
@@ -66,7 +66,7 @@ def synthesise(design: pathlib.Path, target: Target, out: pathlib.Path, *, seed:
     ----------
     design : pathlib.Path
         Written by :func:`lamina.flows.backend.generate.generate` for the same `target`.
-    target : Target
+    target : FpgaBoard
     out : pathlib.Path
     seed : int
         Of the placement; the next ones are tried while the board's clock is not met.
@@ -142,7 +142,7 @@ def synthesise_netlist(design: pathlib.Path, out: pathlib.Path, *, native: bool 
     return [out / f"{top}.v", tools.simulation_cells("ice40")]
 
 
-def synthesis_script(target: Target, top: str, netlist: str) -> str:
+def synthesis_script(target: FpgaBoard, top: str, netlist: str) -> str:
     """Yosys commands that make `netlist` (JSON) and ``cells.json`` from ``top.v``."""
     if target.family == "ice40":
         synthesis = _ice40("u" if target.device == "up5k" else target.device[:2], top)
@@ -171,7 +171,7 @@ def _ice40(device: str, top: str) -> str:
     return f"synth_ice40 -device {device}{dsp} -top {top}"
 
 
-def place_and_route(run: Callable[[str, list[str], str], None], target: Target,
+def place_and_route(run: Callable[[str, list[str], str], None], target: FpgaBoard,
                     seed: int) -> None:
     """Turn ``netlist.json`` into a routed design and the report ``place.json``."""
     common = [f"--{target.device}", "--package", target.package, "--json", "netlist.json",
@@ -185,7 +185,7 @@ def place_and_route(run: Callable[[str, list[str], str], None], target: Target,
     run(f"nextpnr-{target.family}", [*common, *family], "place-messages.log")
 
 
-def _place_in_time(run: _Run, target: Target, seed: int) -> int:
+def _place_in_time(run: _Run, target: FpgaBoard, seed: int) -> int:
     """Place with ascending seeds until the board's clock is met; return the one that did it."""
     best = 0.0
     for attempt in range(seed, seed + SEEDS):
@@ -203,14 +203,14 @@ def _fmax(placed: dict) -> float:
     return min(clock["achieved"] for clock in placed["fmax"].values())
 
 
-def _pack(run: _Run, target: Target) -> None:
+def _pack(run: _Run, target: FpgaBoard) -> None:
     if target.family == "ice40":
         run("icepack", ["routed.asc", BITSTREAM], "pack.log")
     else:
         run("ecppack", ["--compress", "--input", "routed.config", "--bit", BITSTREAM], "pack.log")
 
 
-def _result(folder: pathlib.Path, target: Target, native: bool) -> dict[str, object]:
+def _result(folder: pathlib.Path, target: FpgaBoard, native: bool) -> dict[str, object]:
     placed = json.loads((folder / "place.json").read_text())
     cells = json.loads((folder / "cells.json").read_text())["design"]["num_cells_by_type"]
     resources, used = _RESOURCES[target.family], placed["utilization"]
@@ -241,7 +241,7 @@ def _config(design: pathlib.Path) -> HardwareConfig:
         raise UserError(f"{design}: must hold a generated design, found no config.json") from None
 
 
-def _check_design(design: pathlib.Path, top: str, target: Target) -> None:
+def _check_design(design: pathlib.Path, top: str, target: FpgaBoard) -> None:
     if not (design / f"{top}.v").is_file():
         raise UserError(f"{design}: must be generated for {target.name}, found no {top}.v")
 

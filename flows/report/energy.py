@@ -14,7 +14,7 @@ from lamina.models.energy import NodeRule, pj_per_neuron_update, pj_per_sop
 from lamina.models.network import neuron_updates_per_sample
 from lamina.models.program import Program
 
-__all__ = ["ANCHORS", "Anchor", "Operations", "energy_block", "energy_rows"]
+__all__ = ["ANCHORS", "Anchor", "Operations", "energy_block", "energy_rows", "measured_block"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -135,6 +135,25 @@ def energy_block(program: Program, operations: Operations, tiers: tuple[int, ...
         "relative": _rounded(_total(relative)),
         "relative_breakdown": _shares(relative, 1.0),
         **_absolute(program, operations, relative, anchor)}
+
+
+def measured_block(block: dict, energy: dict, samples: int) -> dict:
+    """`block` with what was measured on the netlist of this run in place of what was derived.
+
+    Parameters
+    ----------
+    block : dict
+        Of :func:`energy_block`.
+    energy : dict
+        Of :func:`lamina.flows.sky130.chip.energy_figures`, with its corners.
+    samples : int
+        That were simulated.
+    """
+    figures = {name: energy[name] for name in ("pj_per_sop", "pj_per_neuron_update",
+                                               "nj_per_sample", "breakdown")}
+    return {**block, **figures, "corner": energy["corner"], "scaled": None, "published": None,
+            "derived": None, "measured": energy,
+            "activity": f"gate-level simulation, {samples} samples"}
 
 
 def _parts(program: Program, operations: Operations, tiers: tuple[int, ...],

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from lamina.flows.fabric.plots import draw_mesh
 from lamina.flows.report import plots
+from lamina.flows.report.chip import NESTED, chip_section
 from lamina.flows.report.energy import energy_rows
 from lamina.flows.report.neurobench import connections
 from lamina.flows.report.peers import MARKS, PEERS
@@ -169,7 +170,9 @@ def render_html(report: dict, program: Program, config: HardwareConfig | None, *
         rasters=_rasters(program, sample, trace), membranes=_membranes(program, trace),
         sample=None if label is None else f"label {label}",
         memory=config and _memory(program, config), verification=_rows(report["verify"]),
-        synthesis=_rows(report["synth"]), mesh=report["mesh"] and _mesh(report["mesh"]),
+        synthesis=_rows({name: value for name, value in (report["synth"] or {}).items()
+                         if name not in NESTED}),
+        chip=chip_section(report), mesh=report["mesh"] and _mesh(report["mesh"]),
         energy=_energy(report["energy"]),
         voltage=undervolted and _voltage(undervolted), front=front and _front(front),
         techniques=[*own_groups(report, program, undervolted, front), *published_groups()],
@@ -335,10 +338,13 @@ def _tiles(report: dict) -> list[dict]:
              ("cycles per sample", _number(verify.get("cycles_per_sample"))),
              ("SOP per lane and cycle", _number(verify.get("sop_per_lane_cycle"))),
              ("LUTs", _number(synth.get("luts"))),
+             ("area [mm2]", _number(synth.get("area_um2") and synth["area_um2"] / 1e6)),
              ("fmax [MHz]", _number(synth.get("fmax_mhz"))),
              ("samples per second, computing", _number(synth.get("images_per_second"))),
              ("samples per second, over the link", _number(synth.get("link_images_per_second"))),
-             ("energy / E0", _number((report["energy"] or {}).get("relative")))]
+             ("energy / E0", _number((report["energy"] or {}).get("relative"))),
+             ("pJ per SOP, measured", _number((report["energy"] or {}).get("measured", {}).get(
+                 "pj_per_sop")))]
     return [{"name": name, "value": value} for name, value in tiles if value != "-"]
 
 
@@ -347,7 +353,7 @@ def _headlines(report: dict) -> list[tuple[str, str]]:
     return [("network", report["network"]["name"]),
             ("verification", _verdict(report["verify"])["text"]),
             *((tile["name"], tile["value"]) for tile in _tiles(report)),
-            *([("bitstream", synth["bitstream"])] if synth else [])]
+            *((name, synth[name]) for name in ("bitstream", "netlist") if synth.get(name))]
 
 
 def _layers(program: Program) -> list[dict]:
@@ -436,7 +442,8 @@ def _ours(report: dict, program: Program, target: str) -> list[str]:
     cycles = verify.get("cycles_per_sample")
     resources = ", ".join(f"{_number(synth[key])} {unit}" for key, unit in
                           (("luts", "LUT"), ("ffs", "FF"), ("brams", "BRAM"),
-                           ("sprams", "SPRAM"), ("dsps", "DSP")) if synth.get(key))
+                           ("sprams", "SPRAM"), ("dsps", "DSP"), ("cells", "cells"),
+                           ("macros", "macros")) if synth.get(key))
     mnist = program.layers[0].axons == 784 and program.outputs == 10
     return ["Lamina (this run)", f"{_shape(program)}, T = {program.timesteps}, {target}",
             f"{_number(cycles)} per sample" if cycles else "-", resources or "-",

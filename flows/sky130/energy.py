@@ -11,8 +11,12 @@ import numpy as np
 from lamina.flows.sky130.liberty import Cell, Pin, Power
 from lamina.flows.sky130.netlist import Instance, Net, Netlist
 
-__all__ = ["Accesses", "Block", "Energy", "weigh"]
+__all__ = ["MACRO_VOLTS", "WIRE_PF", "Accesses", "Block", "Energy", "weigh"]
 
+WIRE_PF = 0.006
+"""Assumed capacitance of a wire per pin that it leads to [pF]."""
+MACRO_VOLTS = 1.8
+"""Supply at which the energy of macros is known; at others it goes by the square [V]."""
 _INPUT_SLOPE = 0.05
 """Of what drives a cell, where the slope of the cell's own output is looked up [ns]."""
 _CLOCK_SLOPE = 0.1
@@ -32,7 +36,9 @@ class Block:
     logic_pj : float
         Cells and the nets that they drive, but for clocks.
     clock_pj : float
-        Clock pins, clock gates and the nets of gated clocks.
+        Clock pins, clock gates and the nets to them.
+    root_pj : float
+        The part of it that goes on while nothing happens: pins on the clock itself.
     """
 
     cells: int = 0
@@ -42,6 +48,7 @@ class Block:
     leakage_nw: float = 0.0
     logic_pj: float = 0.0
     clock_pj: float = 0.0
+    root_pj: float = 0.0
 
 
 @dataclasses.dataclass
@@ -76,19 +83,20 @@ class Energy:
     ----------
     cycles : float
         Periods of the clock.
-    root_pj : float
-        Net of the clock itself and the pins on it: the part of ``clock_pj`` that goes on while
-        nothing happens.
     blocks : dict of str to Block
         By name of the block, ``core`` for what is in none.
     memories : dict of str to Accesses
         By path of the memory.
+    wires_pj, wires_clock_pj : float
+        Not in the blocks: what wires of :data:`WIRE_PF` per pin that they lead to would add, to
+        logic and to clocks.
     """
 
     cycles: float
-    root_pj: float
     blocks: dict[str, Block]
     memories: dict[str, Accesses]
+    wires_pj: float
+    wires_clock_pj: float
 
 
 def weigh(netlist: Netlist, edges: dict[Net, int], volts: float) -> Energy:
@@ -127,7 +135,7 @@ class _Scale:
             self._loads[net] = load
         self._blocks: dict[str, Block] = collections.defaultdict(Block)
         self._memories: dict[str, Accesses] = collections.defaultdict(Accesses)
-        self._root_pj = 0.0
+        self._wires_pj = self._wires_clock_pj = 0.0
         self._kinds: dict[str, list[Instance]] = collections.defaultdict(list)
         for instance in netlist.instances:
             self._kinds[instance.kind].append(instance)
@@ -140,9 +148,10 @@ class _Scale:
             else:
                 self._add_macros(kind, instances)
         self._add_nets()
-        return Energy(cycles=self._edges[self._root] / 2, root_pj=self._root_pj,
+        return Energy(cycles=self._edges[self._root] / 2,
                       blocks=dict(sorted(self._blocks.items())),
-                      memories=dict(sorted(self._memories.items())))
+                      memories=dict(sorted(self._memories.items())),
+                      wires_pj=self._wires_pj, wires_clock_pj=self._wires_clock_pj)
 
     def _nets(self, instances: Iterable[Instance], pin: str) -> np.ndarray:
         """Net of `pin` of each; the last entry of all arrays stands for none."""
@@ -165,7 +174,7 @@ class _Scale:
         self._slopes[-1] = _INPUT_SLOPE
 
     def _add_cells(self, cell: Cell, instances: list[Instance]) -> None:
-        logic, clock = np.zeros(len(instances)), np.zeros(len(instances))
+        logic, clock, root = (np.zeros(len(instances)) for _ in range(3))
         for name, pin in cell.pins.items():
             if pin.direction == "internal":
                 continue
@@ -173,10 +182,11 @@ class _Scale:
             energy = self._pin_energy(pin, nets, instances)
             if pin.is_clock or (cell.is_clock_gate and pin.direction == "output"):
                 clock += energy
-                self._root_pj += float(energy[nets == self._root].sum())
+                root += np.where(nets == self._root, energy, 0.0)
             else:
                 logic += energy
-        for instance, logic_pj, clock_pj in zip(instances, logic, clock, strict=True):
+        for instance, logic_pj, clock_pj, root_pj in zip(instances, logic, clock, root,
+                                                         strict=True):
             block = self._blocks[_block(instance)]
             block.cells += 1
             block.flip_flops += cell.flip_flop is not None
@@ -185,6 +195,7 @@ class _Scale:
             block.leakage_nw += cell.leakage_nw
             block.logic_pj += float(logic_pj)
             block.clock_pj += float(clock_pj)
+            block.root_pj += float(root_pj)
 
     def _pin_energy(self, pin: Pin, nets: np.ndarray, instances: list[Instance]) -> np.ndarray:
         """Energy within each cell for the edges of one pin [pJ]."""
@@ -212,24 +223,28 @@ class _Scale:
             for pin, (rise, fall) in macro.clock_energy.items():
                 (net,) = instance.pins[pin]
                 count = self._edges[net] / 2
-                memory.low_pj += count * rise
-                memory.high_pj += count * (rise + fall)
+                scale = (self._volts / MACRO_VOLTS) ** 2
+                memory.low_pj += scale * count * rise
+                memory.high_pj += scale * count * (rise + fall)
                 if pin.endswith("0"):
                     memory.writes += count
                 else:
                     memory.reads += count
 
     def _add_nets(self) -> None:
-        """Charge of every net to the block that drives it, of clocks to the clock."""
-        charge = self._edges * self._loads * self._volts**2 / 2
+        """Charge of every net to the block that drives it, of clocks to those that listen."""
+        half = self._edges * self._volts**2 / 2
         drivers = self._netlist.drivers()
-        for net in self._netlist.loads():
-            block = self._blocks[_block(drivers[net]) if net in drivers else "core"]
+        for net, listener, capacitance in self._netlist.listeners():
+            charge, wire = float(half[net]) * capacitance, float(half[net]) * WIRE_PF
             if net in self._clocks:
-                block.clock_pj += float(charge[net])
+                block = self._blocks[_block(listener)]
+                block.clock_pj += charge
+                block.root_pj += charge * (net == self._root)
+                self._wires_clock_pj += wire
             else:
-                block.logic_pj += float(charge[net])
-        self._root_pj += float(charge[self._root])
+                self._blocks[_block(drivers[net]) if net in drivers else "core"].logic_pj += charge
+                self._wires_pj += wire
 
 
 def _block(instance: Instance) -> str:

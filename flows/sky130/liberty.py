@@ -8,6 +8,7 @@ slope, then load, as those of SkyWater 130 nm are, and for the memory macros of 
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import pathlib
 import re
 from collections.abc import Iterable, Iterator
@@ -16,7 +17,8 @@ import numpy as np
 
 from lamina.flows.errors import UserError
 
-__all__ = ["Arc", "Cell", "Macro", "Pin", "Power", "Table", "read_cells", "read_macro"]
+__all__ = ["Arc", "Cell", "Macro", "Pin", "Power", "Table", "library_text",
+           "read_cells", "read_macro"]
 
 _CELL = re.compile(r'^\s*cell\s*\(\s*"?(\w+)"?\s*\)\s*\{', re.MULTILINE)
 _TOKEN = re.compile(r'"[^"]*"|[(){}:;,]|[^\s"(){}:;,\\]+')
@@ -195,6 +197,12 @@ class _Group:
         return [group for group in self.groups if group.kind == kind]
 
 
+def library_text(path: pathlib.Path) -> str:
+    """Contents of a library, which may be compressed (``.gz``)."""
+    raw = path.read_bytes()
+    return (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode()
+
+
 def read_cells(path: pathlib.Path, names: Iterable[str]) -> dict[str, Cell]:
     """Read the cells `names` of the library `path`.
 
@@ -234,7 +242,7 @@ def _clock_energy(pin: _Group) -> tuple[float, float]:
 
 def _groups(path: pathlib.Path, names: Iterable[str]) -> Iterator[tuple[str, _Group]]:
     """Parsed groups of the cells `names`."""
-    text = path.read_text()
+    text = library_text(path)
     starts = {match[1]: match for match in _CELL.finditer(text)}
     ends = dict(zip(starts, [match.start() for match in list(starts.values())[1:]] + [len(text)],
                     strict=True))

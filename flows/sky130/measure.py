@@ -15,15 +15,16 @@ from lamina.flows.sky130.energy import Accesses, Energy, weigh
 from lamina.flows.sky130.liberty import read_cells, read_macro
 from lamina.flows.sky130.netlist import Netlist
 from lamina.flows.sky130.pdk import VOLTS, find_library, find_macros
-from lamina.flows.sky130.synth import CLOCK_MHZ, Synthesis, synthesise_core
+from lamina.flows.sky130.synth import CLOCK_MHZ, Synthesis, synthesise_device
 from lamina.flows.sky130.table import Measurement
 from lamina.models.config import HardwareConfig
 from lamina.models.network import run
 from lamina.models.program import Program
 
-__all__ = ["gate_simulation", "mapped_netlist", "measure"]
+__all__ = ["TIERS", "gate_simulation", "mapped_netlist", "measure"]
 
-_TIERS = "weights/tier{}/memory"
+TIERS = "weights/tier{}/memory"
+"""Path of the memory of a tier."""
 _MEMORIES = {"state": "state/memory", "lists": "scanner/lists"}
 _DATA_BLOCKS = ("lanes", "state", "weights")
 _DIGITS = 4
@@ -46,7 +47,7 @@ def mapped_netlist(synthesis: Synthesis) -> Netlist:
 
 def gate_simulation(config: HardwareConfig, synthesis: Synthesis,
                     build_dir: pathlib.Path) -> Simulation:
-    """A simulator of the device of `config` with its core mapped, which counts edges; built.
+    """A simulator of the mapped device of `config`, which counts edges; built.
 
     Raises
     ------
@@ -86,7 +87,7 @@ def measure(program: Program, config: HardwareConfig, spikes: np.ndarray, folder
     """
     say = notice or (lambda text: None)
     say("synthesis")
-    synthesis = synthesise_core(config, folder / "netlist", notice=notice)
+    synthesis = synthesise_device(config, folder / "netlist", notice=notice)
     netlist = mapped_netlist(synthesis)
     say(f"simulator of {len(netlist.instances)} cells")
     simulation = gate_simulation(config, synthesis, folder / "simulation")
@@ -99,7 +100,7 @@ def measure(program: Program, config: HardwareConfig, spikes: np.ndarray, folder
         raise UserError(f"{config.name}: the netlist differs from the golden model in {len(wrong)} "
                         f"places, first {wrong[0]}")
     say("edges of all nets")
-    edges = read_edges(simulation.activity(program, spikes), netlist, "core")
+    edges = read_edges(simulation.activity(program, spikes), netlist, "dut")
     compared = {
         "spikes_compared": sum(int(np.count_nonzero(layer)) for layer in expected.layer_spikes),
         "membranes_compared": sum(layer.size for layer in expected.final_membranes)}
@@ -111,7 +112,9 @@ def measure(program: Program, config: HardwareConfig, spikes: np.ndarray, folder
 def _summary(config: HardwareConfig, network: str, energy: Energy, counters: dict[str, int],
              samples: int, updates: int, compared: dict[str, int]) -> Measurement:
     sops, cycles = counters["sops"], counters["cycles"]
-    blocks, memories = energy.blocks, energy.memories
+    blocks = {name: block for name, block in energy.blocks.items() if name != "link"}
+    memories = {path: each for path, each in energy.memories.items()
+                if not path.startswith("link/")}
 
     def pair(path: str) -> tuple[float, float]:
         found = memories.get(path, Accesses())
@@ -120,8 +123,8 @@ def _summary(config: HardwareConfig, network: str, energy: Energy, counters: dic
     def leakage(nanowatts: float) -> float:
         return round(1e-3 * nanowatts * cycles / CLOCK_MHZ / sops, _DIGITS)
 
-    waiting = energy.root_pj * (1 - cycles / energy.cycles)
-    clock = sum(block.clock_pj for block in blocks.values()) - waiting
+    waiting = 1 - cycles / energy.cycles
+    clock = sum(block.clock_pj - waiting * block.root_pj for block in blocks.values())
     control = sum(block.logic_pj for name, block in blocks.items() if name not in _DATA_BLOCKS)
     return Measurement(
         lanes=config.lanes, weight_bits=config.weight_bits, tiers=config.tiers,
@@ -133,7 +136,7 @@ def _summary(config: HardwareConfig, network: str, energy: Energy, counters: dic
         macros=sum(memory.macros for memory in memories.values()),
         cells_um2=round(sum(block.area_um2 for block in blocks.values()), 1),
         macros_um2=round(sum(memory.area_um2 for memory in memories.values()), 1),
-        memory=tuple(pair(_TIERS.format(tier)) for tier in range(len(config.tiers))),
+        memory=tuple(pair(TIERS.format(tier)) for tier in range(len(config.tiers))),
         state=pair(_MEMORIES["state"]), lists=pair(_MEMORIES["lists"]),
         banks=round(blocks["weights"].logic_pj / sops, _DIGITS),
         lanes_logic=round((blocks["lanes"].logic_pj + blocks["state"].logic_pj) / sops, _DIGITS),

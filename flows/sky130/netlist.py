@@ -43,11 +43,15 @@ class Netlist:
         ``ports``, ``cells`` and ``netnames``; names of cells are paths with ``/``.
     cells : dict of str to Cell
     macros : dict of str to Macro
+    core : str
+        Block whose own blocks are told apart: it is left out of their paths.
     """
 
-    def __init__(self, module: dict, cells: dict[str, Cell], macros: dict[str, Macro]):
+    def __init__(self, module: dict, cells: dict[str, Cell], macros: dict[str, Macro],
+                 core: str = "core"):
         self._module, self.cells, self.macros = module, cells, macros
-        self.instances = [_instance(name, cell) for name, cell in sorted(module["cells"].items())]
+        self.instances = [_instance(name, cell, core)
+                          for name, cell in sorted(module["cells"].items())]
 
     def names(self) -> Iterator[tuple[Net, str]]:
         """Every name of every net, as a simulator writes it: ``name`` or ``name[index]``."""
@@ -57,14 +61,19 @@ class Netlist:
                     index = f"[{place + wire.get('offset', 0)}]" if len(wire["bits"]) > 1 else ""
                     yield bit, name.replace("\\", "") + index
 
+    def listeners(self) -> Iterator[tuple[Net, Instance, float]]:
+        """Every input pin: its net, the instance, and its capacitance [pF]."""
+        for instance in self.instances:
+            for pin, nets in instance.pins.items():
+                if self._listens(instance.kind, pin):
+                    capacitance = self._capacitance(instance.kind, pin)
+                    yield from ((net, instance, capacitance) for net in nets if net is not None)
+
     def loads(self) -> dict[Net, float]:
         """Capacitance of the input pins on every net [pF]; wires and ports are not in it."""
         loads = {net: 0.0 for net, _ in self.names()}
-        for instance in self.instances:
-            for pin, nets in instance.pins.items():
-                for net in nets:
-                    if net is not None:
-                        loads[net] = loads.get(net, 0.0) + self._capacitance(instance.kind, pin)
+        for net, _, capacitance in self.listeners():
+            loads[net] = loads.get(net, 0.0) + capacitance
         return loads
 
     def _capacitance(self, kind: str, pin: str) -> float:
@@ -94,8 +103,10 @@ class Netlist:
         return found - {None}
 
 
-def _instance(name: str, cell: dict) -> Instance:
+def _instance(name: str, cell: dict, core: str) -> Instance:
     path = tuple(_COPY.sub("", part) for part in name.split("/")[:-1])
+    if path[:1] == (core,):
+        path = path[1:]
     pins = {pin: tuple(bit if isinstance(bit, int) else None for bit in bits)
             for pin, bits in cell["connections"].items()}
     return Instance(kind=cell["type"], path=path, pins=pins)

@@ -1,4 +1,4 @@
-"""Synthesis of the core onto standard cells, memory macros and clock gates."""
+"""Synthesis of the device onto standard cells, memory macros and clock gates."""
 
 from __future__ import annotations
 
@@ -12,17 +12,23 @@ from lamina.flows.backend import tools
 from lamina.flows.backend.generate import convert
 from lamina.flows.errors import UserError
 from lamina.flows.sky130.cells import cell_models
-from lamina.flows.sky130.liberty import read_cells
-from lamina.flows.sky130.pdk import find_library, find_macros
+from lamina.flows.sky130.hold import delay_pins
+from lamina.flows.sky130.liberty import library_text, read_cells
+from lamina.flows.sky130.pdk import SLOW, find_library, find_macros
+from lamina.flows.sky130.timing import find_sta, hold_endpoints
 from lamina.flows.workspace import replaced_folder
 from lamina.models.config import HardwareConfig
 from lamina.rtl.device import Device
 from lamina.rtl.openram import CLOCK_GATE, OpenRam
 
-__all__ = ["CLOCK_MHZ", "Synthesis", "synthesise_core", "synthesise_module"]
+__all__ = ["CLOCK_MHZ", "Synthesis", "synthesise_device", "synthesise_module"]
 
-CLOCK_MHZ = 50.0
-"""Clock that gates are sized for."""
+CLOCK_MHZ = 66.0
+"""Clock that gates are sized for, at :data:`lamina.flows.sky130.pdk.SLOW`."""
+_REGISTERS_NS = 2.15
+"""Of a period, what a flip-flop, its setup and the uncertainty of the clock take."""
+_REPAIRS = 3
+"""Most rounds of delay cells: pins that share a cell's input may need a second one."""
 _FAN_OUT = 12
 _GATED_BITS = 4
 """Flip-flops that a clock gate is worth: below, a multiplexer holds them."""
@@ -43,27 +49,29 @@ buffer -N {_FAN_OUT}
 upsize {{D}}
 dnsize {{D}}
 """
+_ARITHMETIC = "-booth -extra-map +/choices/sklansky.v"
+"""Multipliers and carries of logarithmic depth: ripples were 1.5 ns too slow."""
 _CONSTRAINTS = "set_driving_cell sky130_fd_sc_hd__buf_2\nset_load 10.0\n"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Synthesis:
-    """What :func:`synthesise_core` or :func:`synthesise_module` leaves in its folder.
+    """What :func:`synthesise_device` or :func:`synthesise_module` leaves in its folder.
 
     Parameters
     ----------
     folder : pathlib.Path
-    core : str
+    top : str
         Name of the mapped module.
     """
 
     folder: pathlib.Path
-    core: str
+    top: str
 
     @property
     def netlist(self) -> pathlib.Path:
-        """Verilog of the mapped core, flat; names of cells begin with the block they are of."""
-        return self.folder / "core.v"
+        """Verilog of the mapped module, flat; names of cells begin with the block they are of."""
+        return self.folder / "netlist.v"
 
     @property
     def cells(self) -> pathlib.Path:
@@ -72,17 +80,17 @@ class Synthesis:
 
     @property
     def sources(self) -> list[pathlib.Path]:
-        """Verilog of a device whose core is mapped: host link, core, models of its cells."""
-        return [self.folder / "link.v", self.netlist, self.cells]
+        """Verilog of the mapped module and of the models of its cells."""
+        return [self.netlist, self.cells]
 
     def module(self) -> dict:
-        """The mapped core as Yosys' ``write_json`` describes a module."""
-        return json.loads((self.folder / "core.json").read_text())["modules"][self.core]
+        """The mapped module as Yosys' ``write_json`` describes it."""
+        return json.loads((self.folder / "netlist.json").read_text())["modules"][self.top]
 
 
-def synthesise_core(config: HardwareConfig, out: pathlib.Path, *, native: bool = False,
-                    notice: tools.Notice | None = None) -> Synthesis:
-    """Map the core of `config`, and leave the device around it as it was written.
+def synthesise_device(config: HardwareConfig, out: pathlib.Path, *, native: bool = False,
+                      notice: tools.Notice | None = None) -> Synthesis:
+    """Map the device of `config`: its core and the host link.
 
     Blocks are mapped one by one (the hierarchy is kept, but for constants and unused pins), then
     made flat. Large memories become macros, others flip-flops with clock gates
@@ -107,43 +115,46 @@ def synthesise_core(config: HardwareConfig, out: pathlib.Path, *, native: bool =
     if config.bank == "spram":
         raise UserError("bank must be inferred or behavioural on sky130, not spram")
     name = f"{config.name}_device"
-    core = f"{name}.core"
     device = convert(Device(config), name, native=native, notice=notice, platform=OpenRam())
-    found = synthesise_module(device, core, out, native=native, notice=notice)
-    (out / "link.v").write_text(_without(device, core))
-    return found
+    return synthesise_module(device, name, out, native=native, notice=notice)
 
 
 def synthesise_module(verilog: str, name: str, out: pathlib.Path, *, native: bool = False,
                       notice: tools.Notice | None = None) -> Synthesis:
-    """Map module `name` of `verilog`, and what is in it, as :func:`synthesise_core` does.
+    """Map module `name` of `verilog`, and what is in it, as :func:`synthesise_device` does.
+
+    Where OpenSTA is installed, signals that would change too early after the edge of the clock get
+    delay cells: the netlist depends on whether it is there.
 
     Raises
     ------
     UserError
-        If the process kit or Yosys is missing, or Yosys fails.
+        If the process kit or Yosys is missing, or a tool fails.
     """
     library, macros = find_library(), find_macros()
     out.parent.mkdir(parents=True, exist_ok=True)
     with replaced_folder(out) as folder:
         (folder / "device.v").write_text(verilog)
-        shutil.copyfile(library, folder / "cells.lib")
+        (folder / "cells.lib").write_text(library_text(find_library(SLOW)))
         for macro, path in macros.items():
             shutil.copyfile(path, folder / f"{macro}.lib")
         (folder / "map.abc").write_text(_ABC)
         (folder / "map.constr").write_text(_CONSTRAINTS)
         tools.run("yosys", ["-q", "-l", "yosys.log", "-p", _script(name, list(macros))],
                   folder=folder, log="yosys-messages.log", native=native, notice=notice)
+        _plain(folder / "netlist.v")
+        if find_sta() is not None:
+            _delay(name, folder, list(macros), native)
         for source in folder.glob("*.lib"):
             source.unlink()
-        used = {cell["type"] for cell in json.loads((folder / "core.json").read_text())
+        used = {cell["type"] for cell in json.loads((folder / "netlist.json").read_text())
                 ["modules"][name]["cells"].values()} - set(macros)
-        (folder / "cells.v").write_text(cell_models(read_cells(library,
-                                                               sorted({*used, CLOCK_GATE}))))
-    return Synthesis(folder=out, core=name)
+        models = cell_models(read_cells(library, sorted({*used, CLOCK_GATE})))
+        (folder / "cells.v").write_text(models)
+    return Synthesis(folder=out, top=name)
 
 
-def _script(core: str, macros: list[str]) -> str:
+def _script(top: str, macros: list[str]) -> str:
     """Yosys commands: map block by block, then read what came out and make it flat.
 
     Names that Yosys made up are numbered as it writes Verilog; read back they are names, of nets
@@ -151,23 +162,41 @@ def _script(core: str, macros: list[str]) -> str:
     """
     libraries = "; ".join(f"read_liberty -lib {name}.lib" for name in ["cells", *macros])
     unused = " ".join(f"-dont_use {pattern}" for pattern in _UNUSED)
-    period = round(1e6 / CLOCK_MHZ)
+    budget = round(1e6 / CLOCK_MHZ - 1e3 * _REGISTERS_NS)
     return "; ".join([
-        libraries, "read_verilog device.v", f"hierarchy -top {core}", "proc",
-        "setattr -unset init", f"synth -noabc -hieropt -top {core}",
+        libraries, "read_verilog device.v", f"hierarchy -top {top}", "proc",
+        "setattr -unset init", f"synth {_ARITHMETIC} -noabc -hieropt -top {top}",
         "dfflegalize -cell $_DFF_P_ x -cell $_DFFE_PP_ x", "opt_clean",
         f"clockgate -liberty cells.lib -min_net_size {_GATED_BITS}",
         "dfflegalize -cell $_DFF_P_ x", "dfflibmap -liberty cells.lib",
-        f"abc -liberty cells.lib {unused} -script map.abc -constr map.constr -D {period}",
+        f"abc -liberty cells.lib {unused} -script map.abc -constr map.constr -D {budget}",
         f"hilomap -singleton -hicell {_TIE} HI -locell {_TIE} LO", "opt_clean -purge",
         "write_verilog -noattr mapped.v", "design -reset", libraries, "read_verilog mapped.v",
-        f"hierarchy -top {core}", "flatten -separator /", "opt_clean -purge",
-        "tee -q -o area.json stat -json -liberty cells.lib "
-        + " ".join(f"-liberty {name}.lib" for name in macros),
-        "write_verilog -noattr core.v", "write_json core.json"])
+        f"hierarchy -top {top}", "flatten -separator /", "opt_clean -purge", _written(macros)])
 
 
-def _without(device: str, core: str) -> str:
-    """Verilog of `device` without the modules of the core."""
-    pattern = rf"^module \\{re.escape(core)}[ .].*?^endmodule\n"
-    return re.sub(pattern, "", device, flags=re.MULTILINE | re.DOTALL)
+def _written(macros: list[str]) -> str:
+    """Yosys commands that leave the netlist and the areas of what is in it."""
+    return ("tee -q -o area.json stat -json -liberty cells.lib "
+            + " ".join(f"-liberty {name}.lib" for name in macros)
+            + "; write_verilog -noattr -simple-lhs netlist.v; write_json netlist.json")
+
+
+def _delay(top: str, folder: pathlib.Path, macros: list[str], native: bool) -> None:
+    """Delay what would change too early at the fast corner."""
+    for _ in range(_REPAIRS):
+        early = hold_endpoints(folder / "netlist.v", top, 1e3 / CLOCK_MHZ)
+        design = json.loads((folder / "netlist.json").read_text())
+        if not delay_pins(design["modules"][top], early):
+            return
+        (folder / "netlist.json").write_text(json.dumps(design))
+        libraries = "; ".join(f"read_liberty -lib {name}.lib" for name in ["cells", *macros])
+        tools.run("yosys", ["-q", "-p", f"{libraries}; read_json netlist.json; {_written(macros)}"],
+                  folder=folder, native=native)
+        _plain(folder / "netlist.v")
+
+
+def _plain(netlist: pathlib.Path) -> None:
+    """Signs of wires mean nothing in a netlist, and OpenSTA does not read them."""
+    netlist.write_text(re.sub(r"^  wire signed ", "  wire ", netlist.read_text(),
+                              flags=re.MULTILINE))

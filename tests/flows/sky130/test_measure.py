@@ -10,7 +10,7 @@ from lamina.flows.errors import UserError
 from lamina.flows.sky130 import measure as measuring
 from lamina.flows.sky130.measure import measure
 from lamina.flows.sky130.netlist import Netlist
-from lamina.flows.sky130.synth import synthesise_core
+from lamina.flows.sky130.synth import synthesise_device
 from lamina.models.config import HardwareConfig, ResetRule
 from lamina.models.network import run
 from lamina.models.program import Layer, Program
@@ -63,7 +63,7 @@ class Same:
 
 
 def test_a_netlist_that_differs_is_refused(program, spikes, tmp_path, monkeypatch):
-    monkeypatch.setattr(measuring, "synthesise_core", lambda *arguments, **named: None)
+    monkeypatch.setattr(measuring, "synthesise_device", lambda *arguments, **named: None)
     monkeypatch.setattr(measuring, "mapped_netlist",
                         lambda synthesis: Netlist({"cells": {}}, {}, {}))
     monkeypatch.setattr(measuring, "gate_simulation", lambda *arguments: Same())
@@ -77,4 +77,4 @@ def test_banks_of_an_fpga_are_refused(tmp_path):
     config = HardwareConfig(bank="spram")
     with pytest.raises(UserError, match=r"^bank must be inferred or behavioural on sky130, not "
                                         r"spram$"):
-        synthesise_core(config, tmp_path / "netlist")
+        synthesise_device(config, tmp_path / "netlist")
