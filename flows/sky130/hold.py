@@ -43,7 +43,7 @@ def delay_pins(module: dict, pins: Iterable[str]) -> int:
         cells[name] = {"hide_name": 0, "type": DELAY_CELL, "parameters": {}, "attributes": {},
                        "port_directions": _PORTS,
                        "connections": {"A": [bits[place]], "X": [following]}}
-        names[name] = {"hide_name": 0, "bits": [following], "attributes": {}}
+        names[f"{name}_wire"] = {"hide_name": 0, "bits": [following], "attributes": {}}
         bits[place] = following
         following, added = following + 1, added + 1
     return added

@@ -190,8 +190,7 @@ def _delay(top: str, folder: pathlib.Path, macros: list[str], native: bool) -> N
         if not delay_pins(design["modules"][top], early):
             return
         (folder / "netlist.json").write_text(json.dumps(design))
-        libraries = "; ".join(f"read_liberty -lib {name}.lib" for name in ["cells", *macros])
-        tools.run("yosys", ["-q", "-p", f"{libraries}; read_json netlist.json; {_written(macros)}"],
+        tools.run("yosys", ["-q", "-p", f"read_json netlist.json; {_written(macros)}"],
                   folder=folder, native=native)
         _plain(folder / "netlist.v")
 

@@ -200,9 +200,9 @@ def _run(netlist: pathlib.Path, top: str, period_ns: float, corner: str,
             f"read_verilog {folder / 'netlist.v'}", f"link_design {{{top}}}",
             f"source {folder / 'design.sdc'}", *derates, *commands]) + "\n")
         done = subprocess.run([program, "-exit", "run.tcl"], cwd=folder, text=True, check=False,
-                              capture_output=True, env=os.environ | {"LC_ALL": "C"})
-    errors = [line for line in (done.stdout + done.stderr).splitlines()
-              if line.startswith("Error:")]
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              env=os.environ | {"LC_ALL": "C"})
+    errors = [line for line in done.stdout.splitlines() if line.startswith("Error:")]
     if errors or done.returncode:
         first = (errors or ["no message"])[0].replace(f"{folder}/", "")
         raise UserError(f"OpenSTA failed at {corner}: {first}")
