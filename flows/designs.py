@@ -64,6 +64,7 @@ class Target:
     def __post_init__(self):
         if not self.name.isidentifier():
             raise ValueError(f"name must be a Verilog identifier, not {self.name!r}")
+        check_one_of("family", self.family, tuple(_SUFFIXES))
         suffix = _SUFFIXES[self.family]
         if self.constraint.suffix != suffix:
             raise ValueError(f"constraint must be a {suffix} file, not {self.constraint.name}")
@@ -102,8 +103,8 @@ class Process(Target):
     word_bits: int
 
     def __post_init__(self):
-        check_one_of("family", self.family, PROCESSES)
         super().__post_init__()
+        check_one_of("family", self.family, PROCESSES)
         check_int("word_bits", self.word_bits, 32, 1024)
         if self.config.bank == "spram":
             raise ValueError(f"bank must be inferred or behavioural on {self.family}, not spram")
@@ -144,8 +145,8 @@ class FpgaBoard(Target):
     leds_active_low: bool = False
 
     def __post_init__(self):
-        check_one_of("family", self.family, FAMILIES)
         super().__post_init__()
+        check_one_of("family", self.family, FAMILIES)
         check_one_of("device", self.device, DEVICES[self.family])
         check_int("speed", self.speed, 6, 8)
         if self.config.bank == "spram" and self.device != "up5k":

@@ -2,7 +2,7 @@
 // reads; what is asked for at the rising edge happens at the falling one, and a port without a
 // clock edge keeps its output. A byte that one port writes while the other reads it becomes garbage
 // at the reading port; bytes that the write leaves alone are read as by two readers. Nothing is
-// initialised to 0.
+// initialised to 0; with FOUR_STATE nothing is initialised at all.
 /* verilator lint_off DECLFILENAME */
 /* verilator tracing_off */
 module sky130_sram_32 #(parameter BITS = 9) (
@@ -27,6 +27,7 @@ module sky130_sram_32 #(parameter BITS = 9) (
     integer index;
     wire [31:0] touched = {{8{mask[3]}}, {8{mask[2]}}, {8{mask[1]}}, {8{mask[0]}}};
 
+`ifndef FOUR_STATE
     initial begin
         fill = 32'hACE1_2357;
         for (index = 0; index < (1 << BITS); index = index + 1) begin
@@ -39,6 +40,7 @@ module sky130_sram_32 #(parameter BITS = 9) (
         read0 = 0;
         read1 = 0;
     end
+`endif
 
     always @(clk0)
         if (clk0) begin

@@ -25,8 +25,9 @@ __all__ = ["CLOCK_MHZ", "Synthesis", "synthesise_device", "synthesise_module"]
 
 CLOCK_MHZ = 66.0
 """Clock that gates are sized for, at :data:`lamina.flows.sky130.pdk.SLOW`."""
-_REGISTERS_NS = 2.15
-"""Of a period, what a flip-flop, its setup and the uncertainty of the clock take."""
+_RESERVED_NS = 3.15
+"""Of a period, what is kept from gates: flip-flop, setup, uncertainty, and the cells against early
+signals."""
 _REPAIRS = 3
 """Most rounds of delay cells: pins that share a cell's input may need a second one."""
 _FAN_OUT = 12
@@ -162,7 +163,7 @@ def _script(top: str, macros: list[str]) -> str:
     """
     libraries = "; ".join(f"read_liberty -lib {name}.lib" for name in ["cells", *macros])
     unused = " ".join(f"-dont_use {pattern}" for pattern in _UNUSED)
-    budget = round(1e6 / CLOCK_MHZ - 1e3 * _REGISTERS_NS)
+    budget = round(1e6 / CLOCK_MHZ - 1e3 * _RESERVED_NS)
     return "; ".join([
         libraries, "read_verilog device.v", f"hierarchy -top {top}", "proc",
         "setattr -unset init", f"synth {_ARITHMETIC} -noabc -hieropt -top {top}",
