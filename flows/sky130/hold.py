@@ -8,8 +8,8 @@ from collections.abc import Iterable
 __all__ = ["DELAY_CELL", "delay_pins"]
 
 DELAY_CELL = "sky130_fd_sc_hd__buf_1"
-"""Too early is a matter of hundredths of a nanosecond: the delay gates of the library would cost slow
-paths to the same pins half a nanosecond."""
+"""Too early is a matter of hundredths of a nanosecond: the delay gates of the library would cost
+slow paths to the same pins half a nanosecond."""
 _PIN = re.compile(r"(?P<instance>.+)/(?P<pin>\w+)(?:\[(?P<index>\d+)\])?")
 _PORTS = {"A": "input", "X": "output"}
 
