@@ -16,6 +16,9 @@ from lamina.flows.frontend.data import Dataset, load_data
 from lamina.flows.frontend.float_network import FloatNetwork, run_float
 from lamina.flows.frontend.nir.reader import read_network
 from lamina.flows.job import Job, compile_for, load_program, require_fit
+from lamina.flows.sky130.measure import gate_simulation
+from lamina.flows.sky130.synth import synthesise_device
+from lamina.models.config import HardwareConfig
 from lamina.models.decoder import decode
 from lamina.models.network import run as run_golden
 from lamina.models.program import Program
@@ -77,12 +80,29 @@ def _run_hardware(job: Job, program: Program, spikes: np.ndarray, on: str, trace
                   bar: progress.Reporter) -> Trace:
     config = job.target.fitted(program).config
     if on.startswith("/dev/"):
+        if not job.target.is_board:
+            raise UserError(f"--on {on}: {job.target.name} is no board with a serial port")
         return run_board(program, config, spikes, port=on, baud=job.target.baud, trace=traced,
                          faults=job.faults(program), progress=bar)
+    if on == "netlist" and not job.target.is_board:
+        return _run_gates(job, program, spikes, config, traced, bar)
     with simulating():
         result, _ = run_rtl(program, config, spikes, build_dir=_BUILD, netlist=on == "netlist",
                             trace=traced, workers=job.options.workers, waves=job.options.waves,
                             faults=job.faults(program), progress=bar, notice=progress.say)
+    return result
+
+
+def _run_gates(job: Job, program: Program, spikes: np.ndarray, config: HardwareConfig,
+               traced: bool, bar: progress.Reporter) -> Trace:
+    """Run the device as cells of a chip; mapped where that was not done before."""
+    folder = _BUILD / f"{job.target.name}-{config.fingerprint:08x}"
+    synthesis = synthesise_device(config, folder / "netlist", notice=progress.say,
+                                  native=job.options.native_tools)
+    with simulating():
+        simulation = gate_simulation(config, synthesis, folder / "simulation")
+        result, _ = simulation.run(program, spikes, trace=traced, workers=job.options.workers,
+                                   faults=job.faults(program), progress=bar)
     return result
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import pathlib
 import re
@@ -15,7 +16,7 @@ from lamina.flows.sky130.cells import cell_models
 from lamina.flows.sky130.hold import delay_pins
 from lamina.flows.sky130.liberty import library_text, read_cells
 from lamina.flows.sky130.pdk import SLOW, find_library, find_macros
-from lamina.flows.sky130.timing import find_sta, hold_endpoints
+from lamina.flows.sky130.timing import find_sta, hold_endpoints, sta_version
 from lamina.flows.workspace import replaced_folder
 from lamina.models.config import HardwareConfig
 from lamina.rtl.device import Device
@@ -125,7 +126,8 @@ def synthesise_module(verilog: str, name: str, out: pathlib.Path, *, native: boo
     """Map module `name` of `verilog`, and what is in it, as :func:`synthesise_device` does.
 
     Where OpenSTA is installed, signals that would change too early after the edge of the clock get
-    delay cells: the netlist depends on whether it is there.
+    delay cells: the netlist depends on whether it is there. What lies in `out` from an earlier call
+    with the same Verilog, commands and tools is kept.
 
     Raises
     ------
@@ -133,16 +135,19 @@ def synthesise_module(verilog: str, name: str, out: pathlib.Path, *, native: boo
         If the process kit or Yosys is missing, or a tool fails.
     """
     library, macros = find_library(), find_macros()
+    inputs = _inputs(verilog, name, native)
+    if all((out / file).is_file() and (out / file).read_text() == text
+           for file, text in inputs.items()):
+        return Synthesis(folder=out, top=name)
     out.parent.mkdir(parents=True, exist_ok=True)
     with replaced_folder(out) as folder:
-        (folder / "device.v").write_text(verilog)
+        for file, text in inputs.items():
+            (folder / file).write_text(text)
         (folder / "cells.lib").write_text(library_text(find_library(SLOW)))
         for macro, path in macros.items():
             shutil.copyfile(path, folder / f"{macro}.lib")
-        (folder / "map.abc").write_text(_ABC)
-        (folder / "map.constr").write_text(_CONSTRAINTS)
-        tools.run("yosys", ["-q", "-l", "yosys.log", "-p", _script(name, list(macros))],
-                  folder=folder, log="yosys-messages.log", native=native, notice=notice)
+        tools.run("yosys", ["-q", "-l", "yosys.log", "-s", "map.ys"], folder=folder,
+                  log="yosys-messages.log", native=native, notice=notice)
         _plain(folder / "netlist.v")
         if find_sta() is not None:
             _delay(name, folder, list(macros), native)
@@ -153,6 +158,15 @@ def synthesise_module(verilog: str, name: str, out: pathlib.Path, *, native: boo
         models = cell_models(read_cells(library, sorted({*used, CLOCK_GATE})))
         (folder / "cells.v").write_text(models)
     return Synthesis(folder=out, top=name)
+
+
+def _inputs(verilog: str, name: str, native: bool) -> dict[str, str]:
+    """Files that decide what comes out, by name."""
+    made_by = {"yosys": tools.version("yosys", native=native), "opensta": sta_version(),
+               "library": hashlib.sha256(find_library(SLOW).read_bytes()).hexdigest()}
+    commands = _script(name, list(find_macros())).replace("; ", "\n")
+    return {"device.v": verilog, "map.abc": _ABC, "map.constr": _CONSTRAINTS,
+            "map.ys": f"{commands}\n", "tools.json": f"{json.dumps(made_by, indent=1)}\n"}
 
 
 def _script(top: str, macros: list[str]) -> str:
