@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 __all__ = ["FLAVOURS", "NODE_RULES", "STACKED_45NM", "MemoryLaw", "NodeRule", "node_energy",
-           "pj_per_neuron_update", "pj_per_sop", "scaling_factor"]
+           "pj_per_neuron_update", "pj_per_sop", "range_from_130nm", "scaling_factor"]
 
 FLAVOURS = {
     "130": (7.171, -6.709, 2.904), "90": (4.762, -4.781, 2.092), "65": (3.755, -4.398, 1.975),
@@ -135,6 +135,32 @@ def scaling_factor(source: tuple[str, float], target: tuple[str, float]) -> floa
         Flavour and supply [V].
     """
     return node_energy(*target) / node_energy(*source)
+
+
+def range_from_130nm(volts: float, target: tuple[str, float]) -> tuple[float, float]:
+    """Between what an energy at 130 nm is multiplied on its way to `target`; lower bound first.
+
+    The fit of 130 nm ends at 1.3 V. Two ways lead beyond: the fit at 1.3 V grown by the square of
+    the supply, and ``C V**2`` with capacitances in proportion to the node.
+
+    Parameters
+    ----------
+    volts : float
+        Supply at 130 nm, 1.3 .. 2 [V].
+    target : (str, float)
+        Flavour, its node in its name, and supply [V].
+
+    Raises
+    ------
+    ValueError
+        If the supply is outside, or the target is as in :func:`node_energy`.
+    """
+    if not _HIGHEST <= volts <= 2:
+        raise ValueError(f"volts must be in {_HIGHEST}..2 V, not {volts}")
+    flavour, supply = target
+    fitted = node_energy(flavour, supply) / (node_energy("130", _HIGHEST) * (volts / _HIGHEST)**2)
+    square = int(flavour.lstrip("HLP")) / 130 * (supply / volts)**2
+    return min(fitted, square), max(fitted, square)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

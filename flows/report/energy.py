@@ -10,7 +10,12 @@ from lamina.flows.report.published import CHIPS_45NM, UNDERVOLTED
 from lamina.flows.search.energy import CALIBRATIONS, Calibration, relative_energy
 from lamina.flows.sky130.table import measurements, operation_energy
 from lamina.models.adders.spec import AdderSpec
-from lamina.models.energy import NodeRule, pj_per_neuron_update, pj_per_sop
+from lamina.models.energy import (
+    NodeRule,
+    pj_per_neuron_update,
+    pj_per_sop,
+    range_from_130nm,
+)
 from lamina.models.network import neuron_updates_per_sample
 from lamina.models.program import Program
 
@@ -80,6 +85,9 @@ ANCHORS = {
 """By the name of a calibration. Published pJ per neuron update are no anchor: 244.28 (Nguyen
 2023b), 20.33 (Kobayashi 2024) and 8.797 (Dang 2025) differ by a factor of 28 between networks."""
 
+MEASURED_VOLTS = 1.8
+"""Supply of what is measured on SkyWater 130 [V]."""
+_SHRUNK = {"45nm": ("LP45", 1.1), "14nm": ("LP14", 0.75)}
 _PARTS = ("lanes", "control", "clock", "leakage")
 """Parts of the rest; what is left of it is the state memory and the spike lists."""
 
@@ -151,8 +159,11 @@ def measured_block(block: dict, energy: dict, samples: int) -> dict:
     """
     figures = {name: energy[name] for name in ("pj_per_sop", "pj_per_neuron_update",
                                                "nj_per_sample", "breakdown")}
+    scaled = {node: [_rounded(factor * energy["pj_per_sop"])
+                     for factor in range_from_130nm(MEASURED_VOLTS, target)]
+              for node, target in _SHRUNK.items()}
     return {**block, **figures, "corner": energy["corner"], "scaled": None, "published": None,
-            "derived": None, "measured": energy,
+            "derived": None, "measured": {**energy, "pj_per_sop_scaled": scaled},
             "activity": f"gate-level simulation, {samples} samples"}
 
 

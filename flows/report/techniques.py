@@ -147,6 +147,10 @@ def operation_rows(energy: dict | None) -> list[tuple[str, str, float, float, fl
     """System, its operation, energy of one [pJ], and at 14 nm: as published, low power for all."""
     rows = [(each.system, each.unit, each.picojoules, each.at_14nm, each.consistent)
             for each in OPERATIONS]
+    if energy is not None and "measured" in energy:
+        at_14nm = energy["measured"]["pj_per_sop_scaled"]["14nm"]
+        return [*rows, (f"this network, {energy['corner']}, measured before layout; at 14 nm a range",
+                        "event", energy["pj_per_sop"], *at_14nm)]
     if energy is None or energy["scaled"] is None:
         return rows
     published, consistent = (energy["scaled"][name] for name in ("14nm_published",

@@ -12,6 +12,7 @@ from lamina.models.energy import (
     node_energy,
     pj_per_neuron_update,
     pj_per_sop,
+    range_from_130nm,
     scaling_factor,
 )
 
@@ -96,3 +97,17 @@ def test_factors_chain_and_every_flavour_grows_with_the_voltage():
 def test_what_the_fit_does_not_cover_is_refused(arguments, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         node_energy(*arguments)
+
+
+def test_130_nm_beyond_its_fit_is_a_range():
+    fit = 7.171 * 1.69 - 6.709 * 1.3 + 2.904
+    low45 = (1.103 * 1.21 - 0.362 * 1.1 + 0.2767) / (fit * (1.8 / 1.3) ** 2)
+    assert range_from_130nm(1.8, ("LP45", 1.1)) == pytest.approx((low45, 45 / 130 * (1.1 / 1.8)**2))
+    low, high = range_from_130nm(1.8, ("LP14", 0.75))
+    assert 0.005 < low < high < 0.02
+
+
+@pytest.mark.parametrize("volts", [1.2, 2.1])
+def test_supplies_outside_of_the_range_are_refused(volts):
+    with pytest.raises(ValueError, match=rf"^volts must be in 1\.3\.\.2 V, not {volts}$"):
+        range_from_130nm(volts, ("LP45", 1.1))
