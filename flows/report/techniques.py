@@ -149,8 +149,8 @@ def operation_rows(energy: dict | None) -> list[tuple[str, str, float, float, fl
             for each in OPERATIONS]
     if energy is not None and "measured" in energy:
         at_14nm = energy["measured"]["pj_per_sop_scaled"]["14nm"]
-        return [*rows, (f"this network, {energy['corner']}, measured before layout; at 14 nm a range",
-                        "event", energy["pj_per_sop"], *at_14nm)]
+        name = f"this network, {energy['corner']}, measured before layout; at 14 nm a range"
+        return [*rows, (name, "event", energy["pj_per_sop"], *at_14nm)]
     if energy is None or energy["scaled"] is None:
         return rows
     published, consistent = (energy["scaled"][name] for name in ("14nm_published",
