@@ -7,7 +7,7 @@ import itertools
 import math
 import pathlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from amaranth.hdl import Elaboratable, Fragment, Instance, Value
@@ -38,7 +38,7 @@ CORE_UM = (5.52, 10.88)
 STRAP_PITCH_UM = 180.0
 """Of the straps of a supply on met5, which run across the macros."""
 _DENSITY = 0.5
-_LOGIC_UM2, _LANE_UM2 = 250_000, 9_000
+_LOGIC_UM2, _LANE_UM2 = 350_000, 9_000
 _ORIENTATIONS = ("N", "S", "FN", "FS")
 _TIER = re.compile(r"tier(\d+)$")
 
@@ -213,15 +213,19 @@ def _size(plan: Floorplan) -> str:
 
 
 def _columns(macros: tuple[PlacedMacro, ...]) -> list[list[PlacedMacro]]:
-    """Macros by column, about equally many in each; a column holds macros of one kind."""
+    """Macros by column: as few as hold them one after the other, then equally many in each."""
     columns = []
-    for _, group in itertools.groupby(macros, key=lambda macro: macro.kind):
-        same = list(group)
-        most = int((AREA_UM[1] - SPACING_UM) // (same[0].height + SPACING_UM))
-        count = -(-len(same) // most)
-        parts = [len(same) * part // count for part in range(count + 1)]
-        columns += [same[first:end] for first, end in itertools.pairwise(parts)]
-    return columns
+    for macro in macros:
+        if not columns or _tall([*columns[-1], macro]):
+            columns.append([])
+        columns[-1].append(macro)
+    ends = [len(macros) * part // len(columns) for part in range(len(columns) + 1)]
+    even = [list(macros[first:end]) for first, end in itertools.pairwise(ends)]
+    return columns if any(map(_tall, even)) else even
+
+
+def _tall(column: list[PlacedMacro]) -> bool:
+    return SPACING_UM + sum(macro.height + SPACING_UM for macro in column) > AREA_UM[1]
 
 
 def _placed(columns: list[list[PlacedMacro]]) -> Iterator[PlacedMacro]:
@@ -320,7 +324,8 @@ def _power(number: int) -> int:
 
 
 def largest_hidden(inputs: int, outputs: int, config: HardwareConfig,
-                   sizes: dict[str, tuple[float, float]]) -> int:
+                   sizes: dict[str, tuple[float, float]],
+                   design: Callable[[HardwareConfig], Elaboratable] = Core) -> int:
     """Most hidden neurons of ``inputs-H-outputs`` whose core fits; 0 if not even one does.
 
     Parameters
@@ -330,10 +335,13 @@ def largest_hidden(inputs: int, outputs: int, config: HardwareConfig,
         Lanes, tiers and widths of numbers.
     sizes : dict of str to pair of float
         Of :func:`read_sizes`.
+    design : callable
+        What is placed around a core of a configuration; the core alone unless given.
     """
     def fits(hidden: int) -> bool:
         try:
-            lay_out(memories_of(chain_config(config, (inputs, hidden, outputs))), sizes)
+            chain = chain_config(config, (inputs, hidden, outputs))
+            lay_out(memories_of(chain, design(chain)), sizes)
         except (UserError, ValueError):
             return False
         return True
