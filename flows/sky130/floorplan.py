@@ -21,9 +21,9 @@ from lamina.models.config import HardwareConfig
 from lamina.rtl.core import Core
 from lamina.rtl.openram import BIT_AREA, MACRO_HALO, MACROS, GatedMemory, OpenRam
 
-__all__ = ["AREA_UM", "MOST_SHARE", "SPACING_UM", "Floorplan", "Memories", "PlacedMacro", "chain_config",
-           "draw_floorplan", "largest_hidden", "lay_out", "memories_of", "read_sizes",
-           "violations", "whole_macros"]
+__all__ = ["AREA_UM", "CORE_UM", "GRID_UM", "MOST_SHARE", "SPACING_UM", "Floorplan", "Memories",
+           "PlacedMacro", "chain_config", "draw_floorplan", "largest_hidden", "lay_out",
+           "memories_of", "read_sizes", "violations", "whole_macros"]
 
 AREA_UM = (2920.0, 3520.0)
 """Width and height of the user area of Caravel [um]."""
@@ -37,7 +37,7 @@ CORE_UM = (5.52, 10.88)
 """Lower left corner of the rows."""
 STRAP_PITCH_UM = 180.0
 """Of the straps of a supply on met5, which run across the macros."""
-_DENSITY = 0.5
+_DENSITY = 0.6
 _LOGIC_UM2, _LANE_UM2 = 350_000, 9_000
 _ORIENTATIONS = ("N", "S", "FN", "FS")
 _TIER = re.compile(r"tier(\d+)$")
@@ -269,7 +269,8 @@ def violations(plan: Floorplan, sizes: dict[str, tuple[float, float]]) -> list[s
         name, box = "/".join(macro.path), boxes[macro.path]
         edges = (box[0], box[1], AREA_UM[0] - box[2], AREA_UM[1] - box[3])
         if min(edges) < SPACING_UM:
-            found.append(f"{name} must keep {SPACING_UM:.0f} um from the edge, not {min(edges):.2f}")
+            found.append(f"{name} must keep {SPACING_UM:.0f} um from the edge, "
+                         f"not {min(edges):.2f}")
         for value, first, step in zip(box, CORE_UM, GRID_UM, strict=False):
             if abs((value - first) / step - round((value - first) / step)) > 1e-6:
                 found.append(f"{name} must begin on the grid of {step} um, not at {value}")
@@ -281,8 +282,8 @@ def violations(plan: Floorplan, sizes: dict[str, tuple[float, float]]) -> list[s
         apart = max(second[0] - first[2], first[0] - second[2],
                     second[1] - first[3], first[1] - second[3])
         if apart < SPACING_UM:
-            found.append(f"{'/'.join(one)} and {'/'.join(other)} must be {SPACING_UM:.0f} um apart, "
-                         f"not {apart:.2f}")
+            found.append(f"{'/'.join(one)} and {'/'.join(other)} must be {SPACING_UM:.0f} um "
+                         f"apart, not {apart:.2f}")
     taken = sum(sizes[macro.kind][0] * sizes[macro.kind][1] for macro in plan.macros)
     if taken > MOST_SHARE * AREA_UM[0] * AREA_UM[1]:
         found.append(f"macros must take {MOST_SHARE} of the area, not "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
-from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from lamina.models.check import check_int
@@ -108,7 +108,8 @@ class WishbonePort(wiring.Component):
 
     def _receive(self, m, write, register):
         """Words that are written become bytes; returns free words, and whether one was lost."""
-        m.submodules.words = words = SyncFIFO(width=8 * _WORD_BYTES + 2, depth=WISHBONE_WORDS)
+        m.submodules.words = words = SyncFIFOBuffered(width=8 * _WORD_BYTES + 2,
+                                                      depth=WISHBONE_WORDS)
         count = self.write_data[24:26]
         given = write & (register == WishboneRegister.DATA) & count.any()
         room, overrun = Signal(range(WISHBONE_WORDS + 1)), Signal()
@@ -134,7 +135,7 @@ class WishbonePort(wiring.Component):
 
     def _send(self, m, taken):
         """Bytes of the device gather in the word that is read; returns how many wait, and it."""
-        m.submodules.bytes = queue = SyncFIFO(width=8, depth=_REPLY_BYTES)
+        m.submodules.bytes = queue = SyncFIFOBuffered(width=8, depth=_REPLY_BYTES)
         window, count = Signal(8 * _WORD_BYTES), Signal(2)
         level = Signal(8)
         m.d.comb += [

@@ -47,7 +47,7 @@ def test_with_gated_flip_flops(tmp_path, build_dir):
         pytest.skip(str(error))
     (tmp_path / "cells.v").write_text(cell_models(cells))
     (tmp_path / "wishbone.v").write_text(convert(wishbone.WishbonePort(FINGERPRINT), "wishbone",
-                                                 platform=OpenRam(smallest=True)))
+                                                 platform=OpenRam()))
     bench([tmp_path / "wishbone.v", tmp_path / "cells.v"], build_dir)
 
 
