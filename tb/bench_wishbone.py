@@ -132,6 +132,7 @@ async def words_of_one_to_three_bytes(dut):
         assert bytes_of(first) == data[:3]
         await ClockCycles(dut.clk, 4)
         assert bytes_of(first) + await side.drain() == data
+        assert await side.bus.read(DATA) == 0
         assert dut.waiting.value == 0
 
 
