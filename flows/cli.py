@@ -38,6 +38,7 @@ _COMMANDS = {
     "convert": "a ReLU network to spiking neurons (needs the extra train and onnx)",
     "undervolt": "accuracy and energy with memory tiers undervolted and gated, on many chips",
     "explore": "search adders and tier modes per layer: a front of named programs (extra search)",
+    "tapeout": "the submission repository of a chip shuttle (caravel)",
     "adders": "the catalogue of adders: errors, area, delay and energy",
     "check": "judge a network without building it: a verdict per node",
     "doctor": "which tools were found, and how to get the others",
@@ -109,6 +110,8 @@ def _run(arguments: argparse.Namespace) -> int:
         return _explore(arguments)
     if arguments.command == "adders":
         return _adders(arguments)
+    if arguments.command == "tapeout":
+        return _tapeout(arguments)
     if arguments.scheduler is not None and arguments.command not in _ON_CLUSTER:
         raise UserError(f"--scheduler: {arguments.command} runs on this machine, a cluster is for "
                         f"explore, {', '.join(_ON_CLUSTER)}")
@@ -168,6 +171,22 @@ def _explore(arguments: argparse.Namespace) -> int:
             print(line)
         print(summary.path)
     return EXIT_MISMATCH if summary.mismatches else EXIT_OK
+
+
+def _tapeout(arguments: argparse.Namespace) -> int:
+    command = importlib.import_module("lamina.flows.tapeout.command")
+    steps = importlib.import_module("lamina.flows.steps")
+    fields = {field.name for field in dataclasses.fields(steps.Options)}
+    given = {name: value for name, value in vars(arguments).items()
+             if name in fields and value is not None}
+    summary = command.tapeout(steps.Options(**given), arguments.place, hardened=arguments.harden)
+    if arguments.json:
+        print(json.dumps(summary.result, indent=1, sort_keys=True))
+    else:
+        _print_table([(name.replace("_", " "), str(value))
+                      for name, value in summary.result["floorplan"].items()])
+        print(summary.path)
+    return EXIT_OK
 
 
 def _train(arguments: argparse.Namespace) -> int:
@@ -259,6 +278,8 @@ def _parser() -> argparse.ArgumentParser:
         elif name == "adders":
             importlib.import_module("lamina.flows.adders.options").add_options(command)
         elif name != "doctor":
+            if name == "tapeout":
+                command.add_argument("place", metavar="PLACE", help="the shuttle: caravel")
             _add_options(command)
             _add_mesh(command, chips=name not in ("explore", "undervolt"))
         command.add_argument("--json", action="store_true",
@@ -276,6 +297,9 @@ def _parser() -> argparse.ArgumentParser:
             _add_searching(command)
         if name == "undervolt":
             _add_undervolting(command)
+        if name == "tapeout":
+            command.add_argument("--harden", action="store_true",
+                                 help="then lay it out with LibreLane, where OpenROAD is installed")
         if name == "run":
             command.add_argument("--trace", action="store_true",
                                  help="keep every layer's spikes and membranes")

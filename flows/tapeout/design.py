@@ -34,7 +34,7 @@ def base_config(name: str, weight_bits: int) -> HardwareConfig:
     lanes = min(_MOST_LANES, 16 * max(1, 4 // tiers)) if tiers != 3 else 16
     return HardwareConfig(
         name=re.sub(r"\W", "_", f"n{name}" if name[:1].isdigit() else name), lanes=lanes,
-        tiers=(_TIER_BITS,) * tiers, weight_words=max(MACROS), axons=max(16, 2 * lanes), groups=2,
+        tiers=(_TIER_BITS,) * tiers, weight_words=min(MACROS), axons=max(16, 2 * lanes), groups=2,
         layers=2, state_bits=8, acc_bits=9, output_words=128)
 
 
@@ -42,7 +42,7 @@ def hand_off_config(program: Program, config: HardwareConfig) -> HardwareConfig:
     """`config` grown to `program`; its weight memory ends with a whole row of macros."""
     found = grown(program, config, LARGEST)
     words = place(program, found.lanes, len(found.tiers)).weight_words
-    return found if words <= max(MACROS) // 2 else whole_macros(found, words)
+    return found if words <= max(MACROS) else whole_macros(found, words)
 
 
 def portable_verilog(component: Component, name: str, *, native: bool = False,
