@@ -44,6 +44,7 @@ _COMMANDS = {
     "doctor": "which tools were found, and how to get the others",
 }
 _EXTRA = {"compile": ("export_nir",), "run": ("trace",), "quantise": ("explore", "keep"),
+          "tapeout": ("place", "harden"),
           "undervolt": ("chips", "volts")}
 
 
@@ -110,8 +111,6 @@ def _run(arguments: argparse.Namespace) -> int:
         return _explore(arguments)
     if arguments.command == "adders":
         return _adders(arguments)
-    if arguments.command == "tapeout":
-        return _tapeout(arguments)
     if arguments.scheduler is not None and arguments.command not in _ON_CLUSTER:
         raise UserError(f"--scheduler: {arguments.command} runs on this machine, a cluster is for "
                         f"explore, {', '.join(_ON_CLUSTER)}")
@@ -171,22 +170,6 @@ def _explore(arguments: argparse.Namespace) -> int:
             print(line)
         print(summary.path)
     return EXIT_MISMATCH if summary.mismatches else EXIT_OK
-
-
-def _tapeout(arguments: argparse.Namespace) -> int:
-    command = importlib.import_module("lamina.flows.tapeout.command")
-    steps = importlib.import_module("lamina.flows.steps")
-    fields = {field.name for field in dataclasses.fields(steps.Options)}
-    given = {name: value for name, value in vars(arguments).items()
-             if name in fields and value is not None}
-    summary = command.tapeout(steps.Options(**given), arguments.place, hardened=arguments.harden)
-    if arguments.json:
-        print(json.dumps(summary.result, indent=1, sort_keys=True))
-    else:
-        _print_table([(name.replace("_", " "), str(value))
-                      for name, value in summary.result["floorplan"].items()])
-        print(summary.path)
-    return EXIT_OK
 
 
 def _train(arguments: argparse.Namespace) -> int:

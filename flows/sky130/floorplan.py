@@ -23,7 +23,7 @@ from lamina.rtl.openram import BIT_AREA, MACRO_HALO, MACROS, GatedMemory, OpenRa
 
 __all__ = ["AREA_UM", "CORE_UM", "GRID_UM", "MOST_SHARE", "SPACING_UM", "Floorplan", "Memories",
            "PlacedMacro", "chain_config", "draw_floorplan", "largest_hidden", "lay_out",
-           "memories_of", "read_sizes", "violations", "whole_macros"]
+           "memories_of", "read_sizes", "violations"]
 
 AREA_UM = (2920.0, 3520.0)
 """Width and height of the user area of Caravel [um]."""
@@ -38,7 +38,7 @@ CORE_UM = (5.52, 10.88)
 STRAP_PITCH_UM = 180.0
 """Of the straps of a supply on met5, which run across the macros."""
 _DENSITY = 0.6
-_LOGIC_UM2, _LANE_UM2 = 350_000, 9_000
+_LOGIC_UM2, _LANE_UM2 = 260_000, 6_000
 _ORIENTATIONS = ("N", "S", "FN", "FS")
 _TIER = re.compile(r"tier(\d+)$")
 
@@ -65,7 +65,7 @@ class Memories:
 
     @property
     def cells_um2(self) -> float:
-        """Estimated area of the standard cells [um2]; no less than what was measured."""
+        """Estimated area of the standard cells [um2]; above what was measured of whole cores."""
         return (_LOGIC_UM2 + _LANE_UM2 * self.lanes) + BIT_AREA * self.flip_flop_bits
 
 
@@ -291,12 +291,6 @@ def violations(plan: Floorplan, sizes: dict[str, tuple[float, float]]) -> list[s
     return found
 
 
-def whole_macros(config: HardwareConfig, words: int) -> HardwareConfig:
-    """`config` with a weight memory of as many rows of macros as hold `words`, no power of two."""
-    row = max(MACROS)
-    return dataclasses.replace(config, weight_words=-(-words // row) * row)
-
-
 def chain_config(config: HardwareConfig, widths: tuple[int, ...]) -> HardwareConfig:
     """`config` with the memories that dense layers take.
 
@@ -317,7 +311,8 @@ def chain_config(config: HardwareConfig, widths: tuple[int, ...]) -> HardwareCon
     groups = max(2, _power(sum(rows)))
     sized = dataclasses.replace(config, groups=groups, mask_rows=0, layers=_power(len(rows)),
                                 axons=max(16, _power(max(widths[:-1])), groups * config.lanes))
-    return whole_macros(sized, words)
+    row = max(MACROS)
+    return dataclasses.replace(sized, weight_words=-(-words // row) * row)
 
 
 def _power(number: int) -> int:

@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
 from lamina.flows.backend import tools
@@ -18,7 +17,7 @@ from lamina.flows.errors import UserError
 from lamina.flows.sky130.floorplan import violations
 from lamina.flows.tapeout import librelane
 from lamina.flows.tapeout.caravel import floorplan_of, undervolted_tiers, write_repository
-from lamina.flows.tapeout.design import base_config, hand_off_config, macro_paths
+from lamina.flows.tapeout.design import macro_paths
 
 DESIGN = "user_project_wrapper"
 
@@ -151,26 +150,6 @@ def test_a_repository_with_a_history_is_not_replaced(repository, program, config
     assert (repository / "README.md").is_file()
 
 
-def test_cores_for_widths_of_weights():
-    shapes = {bits: (base_config("n", bits).lanes, base_config("n", bits).tiers)
-              for bits in (1, 2, 3, 4, 6, 8, 16)}
-    assert shapes == {1: (64, (2,)), 2: (64, (2,)), 3: (32, (2, 2)), 4: (32, (2, 2)),
-                      6: (16, (2,) * 3), 8: (16, (2,) * 4), 16: (16, (2,) * 8)}
-    assert base_config("48 net", 8).name == "n48_net"
-
-
-def test_the_core_of_a_program_has_whole_macros(program):
-    found = hand_off_config(program, base_config("n", 4))
-    assert (found.lanes, found.weight_words, found.state_bits) == (32, 256, 8)
-    wide = dataclasses.replace(program.layers[0], weights=np.ones((50, 600), dtype=np.int64),
-                               shape=(600,), v_reset=np.zeros(600, dtype=np.int64),
-                               **{name: np.full(600, 9) for name in
-                                  ("decay", "theta", "r", "bias")})
-    found = hand_off_config(dataclasses.replace(program, layers=(wide,)), base_config("n", 4))
-    assert found.weight_words == 1024
-    assert -(-600 // 32) * 50 == 950
-
-
 def test_the_command(tmp_path, capsys):
     out = tmp_path / "out"
     network = pathlib.Path(__file__).parents[3] / "examples" / "digits.nir"
@@ -185,6 +164,7 @@ def test_the_command(tmp_path, capsys):
     assert capsys.readouterr().err.splitlines() == [
         "lamina: place must be one of caravel, not moon",
         "lamina: --target: caravel is made in sky130, not ulx3s"]
+    assert (design["name"], design["weight_words"]) == ("digits", 160)
     if shutil.which("openroad") is None:
         assert main(["tapeout", "caravel", str(out), "--json", "--harden"]) == 2
         assert re.match(r"lamina: --harden needs OpenROAD, which is not on PATH: .*caravel is "
