@@ -38,11 +38,13 @@ _COMMANDS = {
     "convert": "a ReLU network to spiking neurons (needs the extra train and onnx)",
     "undervolt": "accuracy and energy with memory tiers undervolted and gated, on many chips",
     "explore": "search adders and tier modes per layer: a front of named programs (extra search)",
+    "tapeout": "the submission repository of a chip shuttle (caravel)",
     "adders": "the catalogue of adders: errors, area, delay and energy",
     "check": "judge a network without building it: a verdict per node",
     "doctor": "which tools were found, and how to get the others",
 }
 _EXTRA = {"compile": ("export_nir",), "run": ("trace",), "quantise": ("explore", "keep"),
+          "tapeout": ("place", "harden"),
           "undervolt": ("chips", "volts")}
 
 
@@ -259,6 +261,8 @@ def _parser() -> argparse.ArgumentParser:
         elif name == "adders":
             importlib.import_module("lamina.flows.adders.options").add_options(command)
         elif name != "doctor":
+            if name == "tapeout":
+                command.add_argument("place", metavar="PLACE", help="the shuttle: caravel")
             _add_options(command)
             _add_mesh(command, chips=name not in ("explore", "undervolt"))
         command.add_argument("--json", action="store_true",
@@ -276,6 +280,9 @@ def _parser() -> argparse.ArgumentParser:
             _add_searching(command)
         if name == "undervolt":
             _add_undervolting(command)
+        if name == "tapeout":
+            command.add_argument("--harden", action="store_true",
+                                 help="then lay it out with LibreLane, where OpenROAD is installed")
         if name == "run":
             command.add_argument("--trace", action="store_true",
                                  help="keep every layer's spikes and membranes")

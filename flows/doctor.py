@@ -32,6 +32,7 @@ _LIBRARIES = (
     ("snntorch", False, "training the examples"),
     ("aedat", False, "AEDAT 4 recordings"),
     ("expelliarmus", False, "Prophesee recordings"),
+    ("librelane", False, "layout of a tape-out, and its configuration judged"),
 )
 _CHIP_PROGRAMS = (("sta", "-version", "opensta", "timing of a chip"),
                   ("iverilog", "-V", "iverilog", "four-state simulation of a netlist"))

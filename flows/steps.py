@@ -51,13 +51,14 @@ from lamina.flows.sky130 import chip
 from lamina.flows.study import undervolt as studier
 from lamina.flows.study.modes import at_nominal, is_nominal
 from lamina.flows.study.plots import write_picture
+from lamina.flows.tapeout import command as hand_off
 from lamina.flows.workspace import replaced_file, replaced_folder, workspace
 from lamina.models.adders.spec import AdderSpec
 from lamina.models.network import run as run_golden
 from lamina.models.program import Program
 
 __all__ = ["Options", "Summary", "check", "compile_network", "flow", "generate", "quantise",
-           "report", "run", "synth", "undervolt", "verify"]
+           "report", "run", "synth", "tapeout", "undervolt", "verify"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -226,6 +227,24 @@ def flow(options: Options) -> Summary:
         if not job.target.is_board:
             _gates(job, program)
         return _report(job, program)
+
+
+def tapeout(options: Options, place: str, *, harden: bool = False) -> Summary:
+    """Write the submission repository of a shuttle to ``OUT/PLACE``.
+
+    Parameters
+    ----------
+    options : Options
+        ``target``: the process of the place where not given; ``samples``: of the self-test, 2.
+    place : str
+        One of :data:`lamina.flows.tapeout.command.PLACES`.
+    harden : bool
+        Then lay it out with LibreLane, where OpenROAD is.
+    """
+    job = resolve(hand_off.options_for(options, place), "tapeout")
+    with workspace(job.out, job.settings):
+        result = hand_off.write(job, _program(job), place, hardened=harden)
+    return Summary(result=result, path=job.out / place)
 
 
 def undervolt(options: Options, *, chips: int | None = None,

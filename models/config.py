@@ -21,6 +21,8 @@ __all__ = [
     "PROTOCOL_VERSION",
     "SPRAM_WAKE_CYCLES",
     "SPRAM_WORDS",
+    "WISHBONE_ID",
+    "WISHBONE_WORDS",
     "AerConfig",
     "Counter",
     "DescriptorField",
@@ -34,6 +36,8 @@ __all__ = [
     "ResetRule",
     "Space",
     "StateRegion",
+    "WishboneFlag",
+    "WishboneRegister",
 ]
 
 BANKS = ("inferred", "spram", "behavioural")
@@ -55,6 +59,10 @@ SPRAM_WORDS = 16384
 SPRAM_WAKE_CYCLES = 2
 """Clocks after SLEEP in which a SB_SPRAM256KA takes no access, up to 48 MHz: 41.505 ns from the end
 of SLEEP to the clock edge (timing data of Project IceStorm, taken from iCEcube2)."""
+WISHBONE_ID = 0x4C414D31
+"""What a Lamina device answers in the register ID of its Wishbone port: "LAM1"."""
+WISHBONE_WORDS = 16
+"""Words of up to three bytes that the Wishbone port holds before the device takes them."""
 MAX_PAYLOAD_BYTES = 252
 """Payload of one host frame [byte]: 256 less sequence number, opcode and CRC."""
 
@@ -208,6 +216,35 @@ class LinkStatus(enum.IntEnum):
     OPCODE = 3
     RANGE = 4
     TIER_LOST = 5
+
+
+class WishboneRegister(enum.IntEnum):
+    """Byte addresses of the 32-bit registers of the Wishbone port; they repeat every 16 bytes.
+
+    ``DATA``: three bytes of the byte streams, the first one lowest, and in bits 25..24 how many of
+    them count. ``STATUS``: see :class:`WishboneFlag`. ``FINGERPRINT``: of the HardwareConfig.
+    """
+
+    DATA = 0
+    STATUS = 4
+    ID = 8
+    FINGERPRINT = 12
+
+
+class WishboneFlag(enum.IntEnum):
+    """Lowest bits of the fields of ``STATUS``.
+
+    ``ROOM`` (8 bits): words that can be written to ``DATA``. ``WAITING`` (8): bytes that can be
+    read from it. ``OVERRUN``: a word was written without room and is lost; cleared by writing a 1
+    to it. The others are those of the device.
+    """
+
+    ROOM = 0
+    WAITING = 8
+    IDLE = 16
+    TICK_READY = 17
+    REFUSED = 18
+    OVERRUN = 19
 
 
 def _is_power_of_two(value: int) -> bool:

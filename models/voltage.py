@@ -6,12 +6,15 @@ import math
 
 from lamina.models.program import Layer, Program
 
-__all__ = ["BIT_ERROR_RATES", "bit_error_rate", "can_fail", "failing_tiers", "supplies"]
+__all__ = ["BIT_ERROR_RATES", "NOMINAL_MILLIVOLTS", "bit_error_rate", "can_fail",
+           "failing_tiers", "supplies"]
 
 BIT_ERROR_RATES = {0.85: 0.0, 0.825: 0.00116, 0.80: 0.01903, 0.775: 0.11519, 0.75: 0.27163,
                    0.725: 0.43982, 0.70: 0.62309}
 """Share of failing cells at a supply [V], measured at 45 nm (Nguyen 2023b)."""
 
+NOMINAL_MILLIVOLTS = 1100
+"""Supply at which a tier works as designed [mV]."""
 _LOWEST, _SAFE, _NOMINAL = 0.60, 0.85, 1.10
 _CURVE = (-120.19, 156.82, -50.61)
 _TURN = -_CURVE[1] / (2 * _CURVE[0])
@@ -54,7 +57,8 @@ def failing_tiers(millivolts: tuple[int, ...], tiers: int) -> tuple[bool, ...]:
     if len(millivolts) not in (0, tiers):
         raise ValueError(f"tier_millivolts must have {tiers} entries, one per tier, "
                          f"not {len(millivolts)}")
-    return tuple(bit_error_rate(supply / 1000) > 0 for supply in millivolts or (1100,) * tiers)
+    return tuple(bit_error_rate(supply / 1000) > 0
+                 for supply in millivolts or (NOMINAL_MILLIVOLTS,) * tiers)
 
 
 def supplies(program: Program, layer: Layer, tiers: int) -> tuple[float, ...]:
@@ -67,7 +71,7 @@ def supplies(program: Program, layer: Layer, tiers: int) -> tuple[float, ...]:
     ValueError
         If the voltages are not one per tier.
     """
-    given = layer.tier_millivolts or program.tier_millivolts or (1100,) * tiers
+    given = layer.tier_millivolts or program.tier_millivolts or (NOMINAL_MILLIVOLTS,) * tiers
     if len(given) != tiers:
         raise ValueError(f"{layer.name}: tier_millivolts must have {tiers} entries, one per tier, "
                          f"not {len(given)}")

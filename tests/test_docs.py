@@ -27,4 +27,4 @@ def test_commands_of_the_readme_exist():
     shown = set(re.findall(r"^lamina (\w+)", readme, flags=re.MULTILINE))
     assert {"flow", "compile", "verify", "run", "doctor"} <= shown
     assert shown <= {"flow", "run", "compile", "generate", "verify", "synth", "report", "doctor",
-                     "undervolt"}
+                     "tapeout", "undervolt"}

@@ -22,7 +22,7 @@ from lamina.models.link.driver import (
     Wait,
     converse,
 )
-from lamina.models.link.framing import END
+from lamina.models.link.framing import END, count_frames
 from lamina.models.placement import place
 from lamina.models.program import Program
 from lamina.models.trace import Trace
@@ -66,7 +66,7 @@ class SerialTransport:
         elif exchange.wait is not Wait.NOTHING:
             time.sleep(_POLL_SECONDS)
         self._line.write(exchange.data)
-        while _frames(received) < exchange.replies:
+        while count_frames(received) < exchange.replies:
             part = self._line.read_until(END)
             received += part
             if not part.endswith(END):
@@ -233,8 +233,3 @@ def _classify(driver: Driver, sample: np.ndarray) -> Conversation[None]:
     for step in sample:
         yield from driver.send_timestep(step)
     yield from driver.clear()
-
-
-def _frames(received: bytes) -> int:
-    """Frames in `received`: what two END bytes enclose, empty ones not counted."""
-    return sum(1 for part in received.split(END)[1:-1] if part)

@@ -9,7 +9,7 @@ from lamina.flows.errors import UserError
 from lamina.rtl.openram import MACROS
 
 __all__ = ["CELLS", "CORNERS", "FAST", "LIBRARY", "SLOW", "TYPICAL", "VOLTS", "corner_volts",
-           "find_library", "find_macros"]
+           "find_lefs", "find_library", "find_macros"]
 
 CELLS = "sky130_fd_sc_hd"
 SLOW, TYPICAL, FAST = "ss_100C_1v60", "tt_025C_1v80", "ff_n40C_1v95"
@@ -62,6 +62,17 @@ def find_macros() -> dict[str, pathlib.Path]:
     """
     return {name: _find(f"sky130_sram_macros/lib/{name}_{_CORNER}.lib")
             for name in MACROS.values()}
+
+
+def find_lefs() -> dict[str, pathlib.Path]:
+    """The abstracts of the memory macros, size and pins, by the name of the macro.
+
+    Raises
+    ------
+    UserError
+        If one is not there: says how to get it.
+    """
+    return {name: _find(f"sky130_sram_macros/lef/{name}.lef") for name in MACROS.values()}
 
 
 def _find(name: str) -> pathlib.Path:

@@ -9,7 +9,7 @@ from lamina.models.check import check_int
 from lamina.models.config import MAX_PAYLOAD_BYTES, LinkStatus
 
 __all__ = ["END", "ESC", "ESC_END", "ESC_ESC", "MAX_FRAME_BYTES", "FrameDecoder", "Reply",
-           "Request", "crc16", "encode_frame"]
+           "Request", "count_frames", "crc16", "encode_frame"]
 
 END, ESC, ESC_END, ESC_ESC = b"\xc0", b"\xdb", b"\xdc", b"\xdd"
 MAX_FRAME_BYTES = MAX_PAYLOAD_BYTES + 4
@@ -31,6 +31,11 @@ def encode_frame(body: bytes) -> bytes:
     """``END`` + stuffed `body` and CRC + ``END``, as it goes over the line (RFC 1055)."""
     stuffed = (body + crc16(body).to_bytes(2, "big")).replace(ESC, ESC + ESC_ESC)
     return END + stuffed.replace(END, ESC + ESC_END) + END
+
+
+def count_frames(received: bytes) -> int:
+    """Frames in `received`: what two END bytes enclose, empty ones not counted."""
+    return sum(1 for part in received.split(END)[1:-1] if part)
 
 
 def _unstuff(piece: bytes) -> bytes | None:

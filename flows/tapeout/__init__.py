@@ -1,0 +1,1 @@
+"""Hand-off to a shuttle: everything that its submission repository holds."""
