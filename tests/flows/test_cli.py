@@ -41,7 +41,7 @@ def fails(capsys, *arguments, status=2):
 @pytest.mark.parametrize(("arguments", "message"), [
     (["compile", "no.nir"], "no.nir: no such file or folder"),
     (["flow", NET, "--target", "nope"],
-     "target must be one of icebreaker, ulx3s or a .toml file, not 'nope'"),
+     "target must be one of icebreaker, ulx3s, sky130 or a .toml file, not 'nope'"),
     (["compile", NET, "--weight-bits", "9"],
      "argument --weight-bits: must be 1..8 or 16, not 9"),
     (["compile", NET, "--dt", "-1"],
