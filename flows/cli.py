@@ -135,18 +135,38 @@ def _check(arguments: argparse.Namespace) -> int:
     given = {name: value for name, value in vars(arguments).items()
              if name in fields and value is not None}
     verdict = steps.check(steps.Options(**given))
+    found = _fitting(arguments, verdict.layers)
     if arguments.json:
-        print(json.dumps(verdict.to_dict(), indent=1, sort_keys=True))
+        print(json.dumps(verdict.to_dict() | ({"fit": found} if arguments.fit else {}), indent=1,
+                         sort_keys=True))
     else:
         table = rich.table.Table("node", "type", "verdict", "why", box=None)
         for node in verdict.nodes:
             table.add_row(node.path, node.kind, node.verdict, node.why)
         rich.console.Console().print(table)
         _print_table([*((layer["name"], f"{layer['neuron_model']} {layer['shape']}")
-                        for layer in verdict.layers), *verdict.assumptions.items()] or [("", "")])
+                        for layer in verdict.layers), *verdict.assumptions.items(),
+                      *map(_fit_row, found)] or [("", "")])
     if verdict.refusal is not None:
         raise UserError(verdict.refusal)
     return EXIT_OK
+
+
+def _fitting(arguments: argparse.Namespace, layers: tuple[dict, ...]) -> list[dict]:
+    """Largest networks of this kind on a shuttle, where that is asked for."""
+    if arguments.fit is None or not layers:
+        return []
+    fit = importlib.import_module("lamina.flows.tapeout.fit")
+    widths = fit.WEIGHT_BITS if arguments.weight_bits is None else (arguments.weight_bits,)
+    return fit.fitting(layers, arguments.fit, widths)
+
+
+def _fit_row(found: dict) -> tuple[str, str]:
+    name = f"fits with {found['weight_bits']} bit on {found['lanes']} lanes"
+    if not found["hidden"]:
+        return name, "nothing"
+    return name, (f"{found['hidden']} hidden neurons: {found['macros']} macros, "
+                  f"{100 * found['macro_share']:.1f} % of the user area")
 
 
 def _explore(arguments: argparse.Namespace) -> int:
@@ -280,6 +300,9 @@ def _parser() -> argparse.ArgumentParser:
             _add_searching(command)
         if name == "undervolt":
             _add_undervolting(command)
+        if name == "check":
+            command.add_argument("--fit", metavar="SHUTTLE",
+                                 help="also how many hidden neurons a shuttle holds: caravel")
         if name == "tapeout":
             command.add_argument("--harden", action="store_true",
                                  help="then lay it out with LibreLane, where OpenROAD is installed")
@@ -293,7 +316,7 @@ def _add_options(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("net", metavar="NET", type=pathlib.Path, help="a .nir file or the folder of a program")
     add("-o", "--out", metavar="OUT", type=pathlib.Path, help="where the results go")
-    add("--target", help="icebreaker (default), ulx3s or a board's TOML file")
+    add("--target", help="icebreaker (default), ulx3s, sky130, or a TOML file")
     add("--data", help="digits, mnist:DIR, nmnist:DIR, events:DIR or FILE.npz; default: seeded "
                        "random spikes")
     _add_reading(command.add_argument_group("how data are read"))
