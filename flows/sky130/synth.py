@@ -41,7 +41,7 @@ _ABC = f"""strash
 &fraig -x
 &put
 scorr
-strash
+balance
 &get -n
 &nf {{D}}
 &put
