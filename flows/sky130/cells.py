@@ -14,7 +14,7 @@ _HEAD = """// Logic of standard cells as their Liberty library describes it; no 
 
 
 def cell_models(cells: dict[str, Cell]) -> str:
-    """Verilog of `cells`: combinational ones, rising-edge flip-flops, latch-based clock gates.
+    """Verilog of `cells`: combinational ones, rising-edge flip-flops, latches, clock gates.
 
     Raises
     ------
@@ -28,7 +28,8 @@ def _module(name: str, cell: Cell) -> str:
     pins = {pin: found for pin, found in cell.pins.items() if found.direction != "internal"}
     ports = [f"{found.direction} wire {pin}" for pin, found in pins.items()]
     body = (_clock_gate(cell) if cell.is_clock_gate
-            else _flip_flop(name, cell) if cell.flip_flop else []) + _outputs(name, cell)
+            else _flip_flop(name, cell) if cell.flip_flop
+            else _latch(name, cell) if cell.latch else []) + _outputs(name, cell)
     lines = "".join(f"    {line}\n" for line in body)
     return f"\nmodule {name} ({', '.join(ports)});\n{lines}endmodule\n"
 
@@ -54,6 +55,16 @@ def _flip_flop(name: str, cell: Cell) -> list[str]:
     return [f"reg {state};", f"wire {described['inverse']} = ~{state};",
             f"always @(posedge {described['clocked_on']}) "
             f"{state} <= {_verilog(described['next_state'])};"]
+
+
+def _latch(name: str, cell: Cell) -> list[str]:
+    described = cell.latch
+    if {"clear", "preset"} & set(described) or described["enable"] not in cell.pins:
+        raise UserError(f"cell {name}: must be a latch that is open while its enable is high, "
+                        "without clear and preset")
+    state = described["state"]
+    return [f"reg {state};", f"wire {described['inverse']} = ~{state};",
+            f"always_latch if ({described['enable']}) {state} = {described['data_in']};"]
 
 
 def _clock_gate(cell: Cell) -> list[str]:
