@@ -27,8 +27,8 @@ from lamina.rtl.openram import OpenRam
 
 __all__ = ["LINT_WAIVERS", "convert", "generate", "ports"]
 
-_INITIAL_VALUE = re.compile(r"^(\s*reg (?:signed )?(?:\[\d+:\d+\] )?\S+ ?) = \d+'[bdh][0-9a-fA-F]+;$",
-                            re.MULTILINE)
+_INITIAL_VALUE = re.compile(
+    r"^(\s*reg (?:signed )?(?:\[\d+:\d+\] )?\S+ ?) = \d+'[bdh][0-9a-fA-F]+;$", re.MULTILINE)
 _EMPTY_MEMORY = re.compile(r"  initial begin\n(    [^ ]+\[\d+\] = \d+'[bdh]0+;\n)+  end\n")
 
 LINT_WAIVERS = {
