@@ -34,12 +34,12 @@ from lamina.models.config import (
     LinkStatus,
     Register,
     Space,
-    StateRegion,
 )
 from lamina.models.image import memory_image
 from lamina.models.network import run
-from lamina.models.placement import grown, misfits, place
+from lamina.models.placement import Placement, grown, misfits, place
 from lamina.models.program import Layer, Program
+from lamina.models.trace import Trace
 from lamina.rtl.boards.tinytapeout import PINOUT, TinyTapeout
 from lamina.rtl.latches import LATCH, Latches
 from lamina.rtl.openram import CLOCK_GATE
@@ -335,20 +335,24 @@ def _vectors(program: Program, config: HardwareConfig, spikes: np.ndarray) -> st
     content = {"version": PROTOCOL_VERSION, "fingerprint": config.fingerprint,
                "window": config.window, "payload_bytes": config.payload_bytes,
                "reply_words": config.reply_words, "axons": config.axons,
+               "state_space": int(Space.STATE),
                "program": [[int(space), int(address), np.asarray(words).tolist()]
                            for space, address, words in memory_image(program, config)],
                "samples": samples}
     return json.dumps(content, separators=(",", ":")) + "\n"
 
 
-def _membranes(golden, placement, config: HardwareConfig, sample: int) -> list[list[int]]:
-    """Space, address, mask and value of every word of every membrane after `sample`."""
-    words, first = [], StateRegion.MEMBRANE * config.groups * config.lanes
+def _membranes(golden: Trace, placement: Placement, config: HardwareConfig, sample: int
+               ) -> list[list]:
+    """Of each layer the first address, and mask and value of the words of its membranes."""
+    found = []
     for final, placed in zip(golden.final_membranes, placement.layers, strict=True):
+        first = int(placed.units[0]) * config.slot_chunks
+        words = [[0, 0] for _ in range((int(placed.units[-1]) + 1) * config.slot_chunks - first)]
         for unit, value in zip(placed.units.tolist(), final[sample].tolist(), strict=True):
             for chunk in range(config.slot_chunks):
-                bits = min(16, config.state_bits - 16 * chunk)
-                mask = (1 << max(0, bits)) - 1
-                words.append([int(Space.STATE), (first + unit) * config.slot_chunks + chunk, mask,
-                              value >> 16 * chunk & mask])
-    return words
+                mask = (1 << max(0, min(16, config.state_bits - 16 * chunk))) - 1
+                words[unit * config.slot_chunks + chunk - first] = [mask,
+                                                                    value >> 16 * chunk & mask]
+        found.append([first, words])
+    return found
