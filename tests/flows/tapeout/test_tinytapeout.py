@@ -32,7 +32,8 @@ def program(*, axons=12, sizes=(6,), decay=192, **changes):
         layers.append(Layer(
             name=f"fc{index}", weights=rng.integers(-4, 8, (axons, neurons)),
             decay=np.full(neurons, decay), theta=np.full(neurons, 9), r=np.full(neurons, 9),
-            v_reset=np.zeros(neurons, dtype=int), bias=np.arange(neurons) % 3 - 1, reset=ResetRule.SUBTRACT))
+            v_reset=np.zeros(neurons, dtype=int), bias=np.arange(neurons) % 3 - 1,
+            reset=ResetRule.SUBTRACT))
         axons = neurons
     return Program(**{"name": "small", "layers": tuple(layers), "timesteps": 4, "weight_bits": 4,
                       "state_bits": 9, "acc_bits": 10} | changes)
