@@ -38,7 +38,7 @@ _COMMANDS = {
     "convert": "a ReLU network to spiking neurons (needs the extra train and onnx)",
     "undervolt": "accuracy and energy with memory tiers undervolted and gated, on many chips",
     "explore": "search adders and tier modes per layer: a front of named programs (extra search)",
-    "tapeout": "the submission repository of a chip shuttle (caravel)",
+    "tapeout": "the submission repository of a chip shuttle (caravel, tinytapeout)",
     "adders": "the catalogue of adders: errors, area, delay and energy",
     "check": "judge a network without building it: a verdict per node",
     "doctor": "which tools were found, and how to get the others",
@@ -111,6 +111,8 @@ def _run(arguments: argparse.Namespace) -> int:
         return _explore(arguments)
     if arguments.command == "adders":
         return _adders(arguments)
+    if arguments.command == "tapeout" and arguments.place == "tinytapeout":
+        return _tinytapeout(arguments)
     if arguments.scheduler is not None and arguments.command not in _ON_CLUSTER:
         raise UserError(f"--scheduler: {arguments.command} runs on this machine, a cluster is for "
                         f"explore, {', '.join(_ON_CLUSTER)}")
@@ -190,6 +192,23 @@ def _explore(arguments: argparse.Namespace) -> int:
             print(line)
         print(summary.path)
     return EXIT_MISMATCH if summary.mismatches else EXIT_OK
+
+
+def _tinytapeout(arguments: argparse.Namespace) -> int:
+    place = importlib.import_module("lamina.flows.tapeout.tinytapeout")
+    steps = importlib.import_module("lamina.flows.steps")
+    given = {name: value for name, value in vars(arguments).items() if value is not None}
+    if arguments.harden:
+        raise UserError("--harden: the shuttle's own workflow lays a Tiny Tapeout project out")
+    common, own = ({name: value for name, value in given.items() if name in names} for names in (
+        {field.name for field in dataclasses.fields(steps.Options)}, place.OWN_OPTIONS))
+    summary = place.tapeout(steps.Options(**common), **own)
+    if arguments.json:
+        print(json.dumps(summary.result, indent=1, sort_keys=True))
+    else:
+        _print_table([(name, str(summary.result[name])) for name in ("top", "tiles", "density")])
+        print(summary.path)
+    return EXIT_OK
 
 
 def _train(arguments: argparse.Namespace) -> int:
@@ -282,7 +301,8 @@ def _parser() -> argparse.ArgumentParser:
             importlib.import_module("lamina.flows.adders.options").add_options(command)
         elif name != "doctor":
             if name == "tapeout":
-                command.add_argument("place", metavar="PLACE", help="the shuttle: caravel")
+                command.add_argument("place", metavar="PLACE",
+                                     help="the shuttle: caravel or tinytapeout")
             _add_options(command)
             _add_mesh(command, chips=name not in ("explore", "undervolt"))
         command.add_argument("--json", action="store_true",
@@ -306,6 +326,7 @@ def _parser() -> argparse.ArgumentParser:
         if name == "tapeout":
             command.add_argument("--harden", action="store_true",
                                  help="then lay it out with LibreLane, where OpenROAD is installed")
+            _add_shuttle(command)
         if name == "run":
             command.add_argument("--trace", action="store_true",
                                  help="keep every layer's spikes and membranes")
@@ -367,6 +388,14 @@ def _add_mesh(command: argparse.ArgumentParser, *, chips: bool) -> None:
             "e.g. 2x1 (default: one chip)")
         add("--link-bits", type=int, choices=(1, 2, 4, 8, 16),
             help="data wires of a link between chips in each direction (default 8)")
+
+
+def _add_shuttle(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument_group("a tinytapeout project").add_argument
+    add("--author", help="of the project, for its data sheet")
+    add("--name", help="of the project: the top module is tt_um_NAME (default lamina_NET)")
+    add("--tiles", help="that the project takes, e.g. 8x2 (default: the fewest that do)")
+    add("--shuttle", metavar="TAG", help="of the shuttle's actions, e.g. ttsky26a")
 
 
 def _add_searching(command: argparse.ArgumentParser) -> None:

@@ -64,7 +64,8 @@ WISHBONE_ID = 0x4C414D31
 WISHBONE_WORDS = 16
 """Words of up to three bytes that the Wishbone port holds before the device takes them."""
 MAX_PAYLOAD_BYTES = 252
-"""Payload of one host frame [byte]: 256 less sequence number, opcode and CRC."""
+"""Payload of the longest host frame [byte]: 256 less sequence number, opcode and CRC."""
+_LINK_DEFAULTS = {"payload_bytes": MAX_PAYLOAD_BYTES, "window": 4}
 
 
 class ResetRule(enum.IntEnum):
@@ -292,6 +293,10 @@ class HardwareConfig:
         layer chooses one of them where there are several.
     ports : int
         Weight words that are read in a cycle, 1 or 2; 2 takes ``inferred`` banks, each twice.
+    payload_bytes : int
+        Longest payload of a request to the host link, 4 less than a power of two, 12..252 [byte].
+    window : int
+        Requests that may be on their way to the host link, and replies that it keeps: 1, 2 or 4.
     """
 
     name: str = "lamina"
@@ -310,6 +315,8 @@ class HardwareConfig:
     mask_rows: int = 0
     adders: tuple[str, ...] = ("exact",)
     ports: int = 1
+    payload_bytes: int = MAX_PAYLOAD_BYTES
+    window: int = 4
 
     def __post_init__(self):
         if not self.name.isidentifier():
@@ -333,11 +340,21 @@ class HardwareConfig:
         check_int("ports", self.ports, 1, 2)
         if self.ports > 1 and self.bank != "inferred":
             raise ValueError(f"ports must be 1 with {self.bank} banks, not {self.ports}")
+        self._check_link()
         self._check_features()
         self._check_adders()
         if self.neurons > self.axons and not self.has("sources"):
             raise ValueError(f"axons must be at least lanes * groups = {self.neurons}, "
                              f"not {self.axons}")
+
+    def _check_link(self):
+        check_int("payload_bytes", self.payload_bytes, 12, MAX_PAYLOAD_BYTES)
+        if not _is_power_of_two(self.payload_bytes + 4):
+            raise ValueError("payload_bytes must be 4 less than a power of two, "
+                             f"not {self.payload_bytes}")
+        check_int("window", self.window, 1, 4)
+        if not _is_power_of_two(self.window):
+            raise ValueError(f"window must be a power of two, not {self.window}")
 
     def _check_features(self):
         for feature in self.features:
@@ -444,15 +461,27 @@ class HardwareConfig:
         return 1 << (words - 1).bit_length()
 
     @property
+    def reply_bytes(self) -> int:
+        """Room for one reply in the host link, a power of two [byte]."""
+        return max(32, self.payload_bytes + 4)
+
+    @property
+    def reply_words(self) -> int:
+        """Most 16-bit words that one READ or OUTPUT brings."""
+        return (self.reply_bytes - 16) // 2
+
+    @property
     def fingerprint(self) -> int:
         """CRC-32 of the configuration without its name; the core answers it to the driver.
 
-        One port does not count: it is that of cores from before there were two.
+        One port, and the usual host link, do not count: they are those of cores from before there
+        was a choice.
         """
         fields = json.loads(self.to_json())
         del fields["name"]
-        if self.ports == 1:
-            del fields["ports"]
+        for name, usual in {"ports": 1, **_LINK_DEFAULTS}.items():
+            if fields[name] == usual:
+                del fields[name]
         return zlib.crc32(json.dumps(fields, sort_keys=True).encode())
 
     def to_json(self) -> str:

@@ -8,7 +8,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from lamina.models.adders.spec import AdderSpec
-from lamina.models.config import HardwareConfig, ResetRule
+from lamina.models.config import HardwareConfig, ResetRule, StateRegion
 from lamina.rtl.adders import chosen_sum, sum_of
 from lamina.rtl.copies import copies, is_fast
 from lamina.rtl.fixed import saturate
@@ -84,10 +84,11 @@ class StateMemory(wiring.Component):
         fast = is_fast(config, platform)
         moving = Const(1) if fast else copies(m, self._moves(m), 1, "moves", init=1)[0]
         distributed = fast and 8 * config.groups <= _DISTRIBUTED_ROWS
+        regions = len(StateRegion) if getattr(platform, "exact_size", False) else 8
         addresses = copies(m, self.address, config.blocks, "row") if distributed else []
         stored = self._stored(m, distributed)
         for block in range(config.blocks):
-            memory = Memory(shape=width, depth=8 * config.groups, init=[],
+            memory = Memory(shape=width, depth=regions * config.groups, init=[],
                             attrs={"no_rw_check": 1, "ram_style": "distributed" if distributed
                                    else "block"})
             m.submodules["memory" if config.blocks == 1 else f"memory{block}"] = memory

@@ -33,6 +33,7 @@ __all__ = [
     "MacroLayout",
     "MacroMemory",
     "OpenRam",
+    "gated",
     "layout_of",
 ]
 
@@ -184,7 +185,7 @@ class GatedMemory(Elaboratable):
         m.domains += domain
         m.d.comb += [
             here.eq(write.en.any() & (write.addr[offset_bits:] == bank)),
-            domain.clk.eq(_gated(m, f"gate_{bank}", ClockSignal(), here)),
+            domain.clk.eq(gated(m, f"gate_{bank}", ClockSignal(), here)),
         ]
         words = MemoryInstance(
             data=MemoryData(shape=self._width, depth=depth, init=[]), attrs=self._memory.attrs)
@@ -262,9 +263,9 @@ class MacroMemory(Elaboratable):
                 here = Signal(name=f"{name}_group_{first}")
                 m.d.comb += here.eq(row_number // _GROUP_ROWS == first // _GROUP_ROWS)
                 chosen, place = enable & here, address & here.replicate(place_bits)
-            clock = _gated(m, f"{name}_gate_{first}", ClockSignal(), chosen)
+            clock = gated(m, f"{name}_gate_{first}", ClockSignal(), chosen)
             for row in group:
-                rows.append((clock if len(group) == 1 else _gated(
+                rows.append((clock if len(group) == 1 else gated(
                     m, f"{name}_row_{row}", clock, row_number == row), place))
         return rows
 
@@ -304,7 +305,7 @@ class MacroMemory(Elaboratable):
         m.d.comb += Value.cast(read.data).eq(Cat(*parts))
 
 
-def _gated(m: Module, name: str, clock: Value, enable: Value) -> Signal:
+def gated(m: Module, name: str, clock: Value, enable: Value) -> Signal:
     """`clock` in cycles with `enable`, by a clock gate of the library."""
     gated = Signal(name=f"{name}_clock")
     m.submodules[name] = Instance(CLOCK_GATE, i_CLK=clock, i_GATE=enable, o_GCLK=gated)

@@ -201,7 +201,7 @@ async def run_network(dut, stall: float) -> None:
                                       trace.spikes[index])
         for got, want in zip(membranes, trace.final_membranes, strict=True):
             np.testing.assert_array_equal(got, want[index])
-    assert trace.spikes.any() and line.model.requests > 100
+    assert trace.spikes.any() and line.model.requests > 50
 
 
 @cocotb.test(timeout_time=4, timeout_unit="ms")
@@ -221,8 +221,8 @@ def payload_of(rng: np.random.Generator, opcode: int) -> bytes:
     place = bytes((int(rng.choice([0, 0, 1, 2, 3, 7, 8, 8 + len(CONFIG.tiers) - 1,
                                    8 + len(CONFIG.tiers), 255])), int(rng.integers(256)), 0,
                    int(rng.choice([0, 0, 0, 0, 0, 15, 16, 255]))))
-    words = rng.bytes(2 * int(rng.integers(0, 5)))
-    count = int(rng.choice([0, 1, 2, 5, 120, 121, 255]))
+    words = rng.bytes(2 * int(rng.integers(0, min(5, CONFIG.payload_bytes // 2 - 1))))
+    count = int(rng.choice([0, 1, 2, 5, CONFIG.reply_words, CONFIG.reply_words + 1, 255]))
     offset = 8 * int(rng.integers(0, CONFIG.axons // 8 + 1)) + int(rng.random() < 0.1)
     bitmap = bytes(rng.choice([0, 0, 1, 0x80, 0xA5], int(rng.integers(0, 4))).tolist())
     usual = {
@@ -263,7 +263,7 @@ async def random_requests(dut):
 
 @cocotb.test(timeout_time=8, timeout_unit="ms")
 async def numbers_wrap_and_replies_are_kept(dut):
-    """All 256 numbers; the last four replies come again, older ones are refused."""
+    """Numbers past 255; the replies that are kept come again, older ones are refused."""
     line = await started(dut)
     await line.exchange(Exchange(data=Request(sequence=250, opcode=0).encode()))
     numbers = [(251 + k) & 0xFF for k in range(20)]
@@ -271,40 +271,42 @@ async def numbers_wrap_and_replies_are_kept(dut):
         frame = Request(sequence=number, opcode=Opcode.READ, payload=b"\0\2\0\0\2").encode()
         await line.exchange(Exchange(data=frame))
     executed = line.model.requests
-    for age in (1, 4, 2, 3, 1):
+    for age in (1, *range(CONFIG.window, 0, -1), 1):
         await line.exchange(Exchange(data=Request(
             sequence=(numbers[-1] - age + 1) & 0xFF, opcode=Opcode.STATUS).encode()))
     assert line.model.requests == executed
     assert set(line.statuses) == {LinkStatus.OK}
-    for distance in (-4, 2, 100):
+    for distance in (-CONFIG.window, 2, 100):
         await line.exchange(Exchange(data=Request(
             sequence=(numbers[-1] + distance) & 0xFF, opcode=Opcode.STATUS).encode()))
     assert line.statuses[-3:] == [LinkStatus.SEQUENCE] * 3
 
 
 @cocotb.test(timeout_time=8, timeout_unit="ms")
-async def window_of_four(dut):
-    """Four long requests and four long replies on a stalled line, with their repetition."""
+async def a_window_of_long_requests(dut):
+    """As many as may be on their way, and long replies, on a stalled line, and once again."""
     line = await started(dut, stall=0.5)
-    read = [Request(sequence=k, opcode=Opcode.READ, payload=b"\0\0\0\0\x78").encode()
-            for k in range(4)]
-    write = [Request(sequence=4 + k, opcode=Opcode.WRITE,
-                     payload=b"\x08" + bytes((k * 16, 0, 0)) + bytes(range(248))).encode()
-             for k in range(4)]
+    window, longest = CONFIG.window, bytes(range(CONFIG.payload_bytes - 4))
+    read = [Request(sequence=k, opcode=Opcode.READ,
+                    payload=b"\0\0\0\0" + bytes((CONFIG.reply_words,))).encode()
+            for k in range(window)]
+    write = [Request(sequence=window + k, opcode=Opcode.WRITE,
+                     payload=b"\x08" + bytes((k * 16, 0, 0)) + longest).encode()
+             for k in range(window)]
     for batch in (read, read, write, write):
         await line.exchange(Exchange(data=b"".join(batch)))
-    assert line.statuses == [LinkStatus.OK] * 16
+    assert line.statuses == [LinkStatus.OK] * 4 * window
 
 
 @cocotb.test(timeout_time=8, timeout_unit="ms")
 async def a_slot_that_is_being_sent_is_not_written(dut):
     """The oldest kept reply is sent again, slowly, while the next request wants its slot."""
     line = await started(dut, stall=0.9)
-    read = Request(sequence=0, opcode=Opcode.READ, payload=b"\0\0\0\0\x20").encode()
+    read = Request(sequence=0, opcode=Opcode.READ, payload=b"\0\0\0\0\x08").encode()
     await line.exchange(Exchange(data=read))
-    for number in range(1, 4):
+    for number in range(1, CONFIG.window):
         await line.exchange(Exchange(data=Request(sequence=number, opcode=Opcode.STATUS).encode()))
-    status = Request(sequence=4, opcode=Opcode.STATUS).encode()
+    status = Request(sequence=CONFIG.window, opcode=Opcode.STATUS).encode()
     strange = Request(sequence=100, opcode=Opcode.STATUS).encode()
     await line.exchange(Exchange(data=read + status + strange + strange))
 
@@ -349,7 +351,8 @@ async def full_output_buffer(dut):
     status = await line.ask(0, Opcode.STATUS)
     assert status.payload == bytes((0b1001,)) + depth.to_bytes(2, "little")
     words, number = [], 1
-    for most in [1, 7, *[120] * (depth // 120 + 1)]:
+    longest = CONFIG.reply_words
+    for most in [1, 7, *[longest] * (depth // longest + 1)]:
         reply = await line.ask(number, Opcode.OUTPUT, bytes((most,)))
         words += np.frombuffer(reply.payload, dtype="<u2").tolist()
         number += 1
@@ -396,7 +399,7 @@ async def reset_in_mid_frame(dut):
     line = await started(dut)
     for number in range(3):
         assert (await line.ask(number, Opcode.STATUS)).status == LinkStatus.OK
-    half = Request(sequence=3, opcode=Opcode.WRITE, payload=bytes(range(100))).encode()[:50]
+    half = Request(sequence=3, opcode=Opcode.WRITE, payload=bytes(range(12))).encode()[:9]
     await line.raw(half, 0, patience=5)
     await reset(dut)
     assert (await line.ask(2, Opcode.STATUS)).status == LinkStatus.SEQUENCE

@@ -1,4 +1,4 @@
-"""Bench of a memory on macros or gated flip-flops, against an array.
+"""Bench of a memory on macros, gated flip-flops or latches, against an array.
 
 ``LAMINA_MEMORY`` (JSON) holds ``depth``, ``width`` and ``parts`` (of a word, written one by one).
 """
@@ -10,6 +10,7 @@ import os
 
 import cocotb
 import numpy as np
+from cocotb.triggers import FallingEdge, RisingEdge, Timer
 
 from lamina.tb.ports import Ports
 
@@ -23,9 +24,19 @@ class Words:
 
     def __init__(self, dut):
         self.dut = dut
-        self.ports = Ports(dut, "read_en", "read_addr", "write_en", "write_addr", "write_data")
+        self.ports = Ports(dut, "read_en", "read_addr", "write_en", "write_addr")
         self.rng = np.random.default_rng(cocotb.RANDOM_SEED)
         self.words = [0] * DEPTH
+        self._data = 0
+
+    async def drive_data(self) -> None:
+        """What is written is there until the edge that takes it, noise after it."""
+        while True:
+            await FallingEdge(self.dut.clk)
+            self.dut.write_data.value = self._data
+            await RisingEdge(self.dut.clk)
+            await Timer(1, "ns")
+            self.dut.write_data.value = self.noise()
 
     def noise(self) -> int:
         """A random word."""
@@ -36,7 +47,8 @@ class Words:
         word, bits = self.noise(), WIDTH // PARTS
         mask = sum(((1 << bits) - 1) << bits * part for part in range(PARTS) if parts >> part & 1)
         self.words[place] = self.words[place] & ~mask | word & mask
-        return {"write_addr": place, "write_en": parts, "write_data": word}
+        self._data = word
+        return {"write_addr": place, "write_en": parts}
 
 
 @cocotb.test(timeout_time=2, timeout_unit="ms")
@@ -45,6 +57,7 @@ async def words_are_read_while_others_are_written(dut):
     words = Words(dut)
     rng = words.rng
     await words.ports.start()
+    cocotb.start_soon(words.drive_data())
     for place in range(DEPTH):
         await words.ports.cycle(**words.write(place, (1 << PARTS) - 1))
     place, expected = 0, None

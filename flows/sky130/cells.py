@@ -9,12 +9,13 @@ __all__ = ["cell_models"]
 
 _HEAD = """// Logic of standard cells as their Liberty library describes it; no delays.
 /* verilator lint_off DECLFILENAME */
+/* verilator lint_off LATCH */
 /* verilator tracing_off */
 """
 
 
 def cell_models(cells: dict[str, Cell]) -> str:
-    """Verilog of `cells`: combinational ones, rising-edge flip-flops, latch-based clock gates.
+    """Verilog of `cells`: combinational ones, rising-edge flip-flops, latches, clock gates.
 
     Raises
     ------
@@ -28,7 +29,8 @@ def _module(name: str, cell: Cell) -> str:
     pins = {pin: found for pin, found in cell.pins.items() if found.direction != "internal"}
     ports = [f"{found.direction} wire {pin}" for pin, found in pins.items()]
     body = (_clock_gate(cell) if cell.is_clock_gate
-            else _flip_flop(name, cell) if cell.flip_flop else []) + _outputs(name, cell)
+            else _flip_flop(name, cell) if cell.flip_flop
+            else _latch(name, cell) if cell.latch else []) + _outputs(name, cell)
     lines = "".join(f"    {line}\n" for line in body)
     return f"\nmodule {name} ({', '.join(ports)});\n{lines}endmodule\n"
 
@@ -56,13 +58,24 @@ def _flip_flop(name: str, cell: Cell) -> list[str]:
             f"{state} <= {_verilog(described['next_state'])};"]
 
 
+def _latch(name: str, cell: Cell) -> list[str]:
+    described = cell.latch
+    # Icarus runs always_latch a hundred times slower than always @*.
+    if {"clear", "preset"} & set(described) or described["enable"] not in cell.pins:
+        raise UserError(f"cell {name}: must be a latch that is open while its enable is high, "
+                        "without clear and preset")
+    state = described["state"]
+    return [f"reg {state};", f"wire {described['inverse']} = ~{state};",
+            f"always @* if ({described['enable']}) {state} = {described['data_in']};"]
+
+
 def _clock_gate(cell: Cell) -> list[str]:
     """Enable is taken while the clock is low and holds while it is high."""
     (clock,) = (pin for pin, found in cell.pins.items() if found.is_clock)
     (output,) = (pin for pin, found in cell.pins.items() if found.direction == "output")
     enables = " | ".join(pin for pin, found in cell.pins.items()
                          if found.direction == "input" and pin != clock)
-    return ["reg open;", f"always_latch if (!{clock}) open = {enables};",
+    return ["reg open;", f"always @* if (!{clock}) open = {enables};",
             f"assign {output} = {clock} & open;"]
 
 

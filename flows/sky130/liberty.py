@@ -151,6 +151,9 @@ class Cell:
     flip_flop : dict of str to str or None
         ``clocked_on``, ``next_state`` and what else the library says of a flip-flop, and under
         ``state`` and ``inverse`` the names of its two outputs in functions.
+    latch : dict of str to str or None
+        ``enable``, ``data_in`` and what else the library says of a latch, and its outputs' names
+        as of a flip-flop.
     is_clock_gate : bool
         A latch and an AND that let rising edges of a clock through.
     """
@@ -159,6 +162,7 @@ class Cell:
     pins: dict[str, Pin]
     leakage_nw: float
     flip_flop: dict[str, str] | None
+    latch: dict[str, str] | None
     is_clock_gate: bool
 
 
@@ -286,12 +290,13 @@ def _cell(group: _Group) -> Cell:
     return Cell(area=float(group.attributes["area"]),
                 pins={pin.argument: _pin(pin) for pin in group.of("pin")},
                 leakage_nw=float(group.attributes.get("cell_leakage_power", 0)),
-                flip_flop=next(map(_flip_flop, group.of("ff")), None),
+                flip_flop=next(map(_storage, group.of("ff")), None),
+                latch=next(map(_storage, group.of("latch")), None),
                 is_clock_gate=group.attributes.get("clock_gating_integrated_cell")
                 == "latch_posedge")
 
 
-def _flip_flop(group: _Group) -> dict[str, str]:
+def _storage(group: _Group) -> dict[str, str]:
     state, inverse = group.argument.split(",")
     return group.attributes | {"state": state, "inverse": inverse}
 

@@ -28,8 +28,6 @@ from lamina.models.tiers import join_slices
 __all__ = ["GoldenCore", "GoldenDevice"]
 
 _ID, _VERSION = 0x4C41, 1
-_WINDOW = 4
-_MOST_WORDS = 120
 _INTERNAL = 1 << 15
 _PLAIN = (Register.LAYERS, Register.INPUT_AXONS, Register.TIER_FILL)
 
@@ -269,7 +267,7 @@ class GoldenDevice:
     def __init__(self, config: HardwareConfig):
         self.core = GoldenCore(config)
         self._config = config
-        self._decoder = FrameDecoder()
+        self._decoder = FrameDecoder(config.payload_bytes)
         self._expected = 0
         self._kept: dict[int, bytes] = {}
 
@@ -292,7 +290,7 @@ class GoldenDevice:
         reply = self._reply(request, status, payload)
         if status is not LinkStatus.BUSY:
             self._expected = (request.sequence + 1) & 0xFF
-            self._kept.pop((request.sequence - _WINDOW) & 0xFF, None)
+            self._kept.pop((request.sequence - self._config.window) & 0xFF, None)
             if request.opcode != Opcode.HELLO:
                 self._kept[request.sequence] = reply
         return reply
@@ -315,7 +313,7 @@ class GoldenDevice:
             return LinkStatus.RANGE
         return LinkStatus.OK, (bytes((PROTOCOL_VERSION,))
                                + self._config.fingerprint.to_bytes(4, "little")
-                               + bytes((_WINDOW,)))
+                               + bytes((self._config.window,)))
 
     def _status(self, payload: bytes) -> LinkStatus | tuple[LinkStatus, bytes]:
         if payload:
@@ -342,7 +340,7 @@ class GoldenDevice:
 
     def _read(self, payload: bytes) -> LinkStatus | tuple[LinkStatus, bytes]:
         if len(payload) != 5 or self._place(payload) is None \
-                or not 1 <= payload[4] <= _MOST_WORDS:
+                or not 1 <= payload[4] <= self._config.reply_words:
             return LinkStatus.RANGE
         space, address = self._place(payload)
         words = [self.core.read(space, (address + offset) & 0xFFFFF)
@@ -370,7 +368,7 @@ class GoldenDevice:
         return LinkStatus.OK
 
     def _output(self, payload: bytes) -> LinkStatus | tuple[LinkStatus, bytes]:
-        if len(payload) != 1 or not 1 <= payload[0] <= _MOST_WORDS:
+        if len(payload) != 1 or not 1 <= payload[0] <= self._config.reply_words:
             return LinkStatus.RANGE
         words = [self.core.output.popleft()
                  for _ in range(min(payload[0], len(self.core.output)))]

@@ -17,7 +17,6 @@ import numpy as np
 from lamina.models.check import check_int, check_one_of
 from lamina.models.config import (
     COUNTERS,
-    MAX_PAYLOAD_BYTES,
     PROTOCOL_VERSION,
     Counter,
     EventKind,
@@ -39,9 +38,6 @@ __all__ = ["AsyncTransport", "Conversation", "Driver", "Exchange", "LinkError", 
 
 _T = TypeVar("_T")
 _WINDOW = 4
-_WRITE_WORDS = (MAX_PAYLOAD_BYTES - 4) // 2
-_READ_WORDS = 120
-_BITMAP_BYTES = MAX_PAYLOAD_BYTES - 3
 _ATTEMPTS = 5
 
 
@@ -157,8 +153,9 @@ class _Window:
     everything from the first unanswered request on is sent again, under the same numbers.
     """
 
-    def __init__(self, jobs: Iterable[_Job], sequence: int, size: int, patience: int):
+    def __init__(self, jobs: Iterable[_Job], sequence: int, size: int, patience: int, poll: _Job):
         self.jobs = list(jobs)
+        self._poll = poll
         self._sequence = sequence
         self._size = size
         self._patience = patience
@@ -246,12 +243,8 @@ class _Window:
             raise LinkError(f"{job} was answered BUSY {job.refusals} times")
         if not busy:
             return Wait.NOTHING
-        self.jobs.insert(self._base, _poll())
+        self.jobs.insert(self._base, dataclasses.replace(self._poll))
         return Wait.TICK_READY if job.opcode is Opcode.EVENTS else Wait.IDLE
-
-
-def _poll() -> _Job:
-    return _Job(Opcode.OUTPUT, bytes((_READ_WORDS,)))
 
 
 def _words_of(payload: bytes) -> np.ndarray:
@@ -289,7 +282,7 @@ class Driver:
     def _transact(self, *requests: _Job,
                   wait: Wait = Wait.NOTHING) -> Conversation[list[Reply]]:
         """Have `requests` executed in order; raises :class:`LinkError` unless all are OK."""
-        window = _Window(requests, self._sequence, self._size, self._patience)
+        window = _Window(requests, self._sequence, self._size, self._patience, self._poll())
         while not window.done:
             exchange = Exchange(data=window.send(), replies=window.awaited, wait=wait)
             replies = self._replies((yield exchange))
@@ -306,6 +299,25 @@ class Driver:
             if job.opcode is Opcode.OUTPUT:
                 self._output += _words_of(job.reply.payload).tolist()
         return [job.reply for job in requests]
+
+    def _poll(self) -> _Job:
+        return _Job(Opcode.OUTPUT, bytes((self._config.reply_words,)))
+
+    def _reads(self, space: int, address: int, count: int) -> list[_Job]:
+        most = self._config.reply_words
+        return [_Job(Opcode.READ, _place(space, address + start)
+                     + bytes((min(most, count - start),))) for start in range(0, count, most)]
+
+    def _events(self, spikes: np.ndarray, kind: EventKind = EventKind.TICK) -> list[_Job]:
+        """Frames of one timestep: the bitmap from its first to its last byte that is not zero."""
+        bitmap = np.packbits(np.asarray(spikes) != 0, bitorder="little")
+        used, most = np.flatnonzero(bitmap), self._config.payload_bytes - 3
+        first, end = (int(used[0]), int(used[-1]) + 1) if used.size else (0, 0)
+        starts = range(first, end, most) or [0]
+        flag = 1 if kind is EventKind.TICK else 2
+        return [_Job(Opcode.EVENTS, bytes((flag if start == starts[-1] else 0,))
+                     + (8 * start).to_bytes(2, "little")
+                     + bitmap[start:min(start + most, end)].tobytes()) for start in starts]
 
     def hello(self) -> Conversation[None]:
         """Open the link, counting from 0, and check that the device is the expected one.
@@ -350,14 +362,15 @@ class Driver:
     def write(self, space: int, address: int, words: np.ndarray) -> Conversation[None]:
         """Write 16-bit `words` to ascending addresses; memories wait until the core is idle."""
         data = np.asarray(words).astype("<u2")
+        most = (self._config.payload_bytes - 4) // 2
         yield from self._transact(*(
             _Job(Opcode.WRITE, _place(space, address + start)
-                 + data[start:start + _WRITE_WORDS].tobytes())
-            for start in range(0, len(data), _WRITE_WORDS)))
+                 + data[start:start + most].tobytes())
+            for start in range(0, len(data), most)))
 
     def read(self, space: int, address: int, count: int) -> Conversation[np.ndarray]:
         """Read `count` 16-bit words, uint16 array; memories wait until the core is idle."""
-        replies = yield from self._transact(*_reads(space, address, count))
+        replies = yield from self._transact(*self._reads(space, address, count))
         return _words_of(b"".join(reply.payload for reply in replies))
 
     def load_program(self, program: Program,
@@ -388,11 +401,11 @@ class Driver:
     def send_timestep(self, spikes: np.ndarray,
                       kind: EventKind = EventKind.TICK) -> Conversation[None]:
         """Send one timestep: `spikes` (axons,) of 0 and 1, closed by `kind` TICK or CLEAR."""
-        yield from self._transact(*_events(self._lines(spikes), kind))
+        yield from self._transact(*self._events(self._lines(spikes), kind))
 
     def read_output(self) -> Conversation[list[tuple[EventKind, int]]]:
-        """Events that wait in the output buffer, at most 120, as (kind, neuron)."""
-        yield from self._transact(_poll())
+        """Events that wait in the output buffer, as many as one reply holds, as (kind, neuron)."""
+        yield from self._transact(self._poll())
         words, self._output = self._output, []
         return [(EventKind(word >> 14), word & 0x3FFF) for word in words]
 
@@ -423,7 +436,8 @@ class Driver:
         LinkError
             If no program was loaded, a request fails, or the output holds other than T TICKs.
         """
-        yield from self._transact(*(job for step in self._lines(spikes) for job in _events(step)))
+        yield from self._transact(*(job for step in self._lines(spikes)
+                                    for job in self._events(step)))
         words = yield from self._until(EventKind.TICK, len(spikes))
         membranes = yield from self.read_membranes()
         yield from self.clear()
@@ -457,7 +471,7 @@ class Driver:
                 end = seen[count - 1] + 1
                 words, self._output = self._output[:end], self._output[end:]
                 return words
-            yield from self._transact(_poll(), _poll(), wait=Wait.IDLE)
+            yield from self._transact(self._poll(), self._poll(), wait=Wait.IDLE)
         raise LinkError(f"output must hold {count} of {kind.name}, not {len(seen)}")
 
     def _histogram(self, words: list[int], timesteps: int) -> np.ndarray:
@@ -549,21 +563,3 @@ class Driver:
 
 def _place(space: int, address: int) -> bytes:
     return bytes((space,)) + address.to_bytes(3, "little")
-
-
-def _reads(space: int, address: int, count: int) -> list[_Job]:
-    starts = range(0, count, _READ_WORDS)
-    return [_Job(Opcode.READ, _place(space, address + start)
-                 + bytes((min(_READ_WORDS, count - start),))) for start in starts]
-
-
-def _events(spikes: np.ndarray, kind: EventKind = EventKind.TICK) -> list[_Job]:
-    """Frames of one timestep: the bitmap from its first to its last byte that is not zero."""
-    bitmap = np.packbits(np.asarray(spikes) != 0, bitorder="little")
-    used = np.flatnonzero(bitmap)
-    first, end = (int(used[0]), int(used[-1]) + 1) if used.size else (0, 0)
-    starts = range(first, end, _BITMAP_BYTES) or [0]
-    flag = 1 if kind is EventKind.TICK else 2
-    return [_Job(Opcode.EVENTS, bytes((flag if start == starts[-1] else 0,))
-                 + (8 * start).to_bytes(2, "little")
-                 + bitmap[start:min(start + _BITMAP_BYTES, end)].tobytes()) for start in starts]

@@ -8,12 +8,10 @@ import dataclasses
 from lamina.models.check import check_int
 from lamina.models.config import MAX_PAYLOAD_BYTES, LinkStatus
 
-__all__ = ["END", "ESC", "ESC_END", "ESC_ESC", "MAX_FRAME_BYTES", "FrameDecoder", "Reply",
+__all__ = ["END", "ESC", "ESC_END", "ESC_ESC", "FrameDecoder", "Reply",
            "Request", "count_frames", "crc16", "encode_frame"]
 
 END, ESC, ESC_END, ESC_ESC = b"\xc0", b"\xdb", b"\xdc", b"\xdd"
-MAX_FRAME_BYTES = MAX_PAYLOAD_BYTES + 4
-"""Sequence number, opcode, payload and CRC of the longest frame, unstuffed [byte]."""
 _MIN_FRAME_BYTES = 4
 _REPLY = 0x80
 _STATUSES = tuple(LinkStatus)
@@ -56,18 +54,24 @@ class FrameDecoder:
     """Finds the intact frames in a byte stream; whatever else is in it is skipped.
 
     It holds at most one frame's worth of bytes, however long the garbage.
+
+    Parameters
+    ----------
+    payload_bytes : int
+        Longest payload that is taken [byte].
     """
 
-    def __init__(self):
+    def __init__(self, payload_bytes: int = MAX_PAYLOAD_BYTES):
+        self._most = payload_bytes + 4
         self._open = b""
 
     def feed(self, data: bytes) -> list[bytes]:
         """Bodies (without CRC) of the frames that end in `data`, in order."""
         *pieces, rest = (self._open + data).split(END)
-        self._open = rest[:2 * MAX_FRAME_BYTES + 1]
+        self._open = rest[:2 * self._most + 1]
         frames = [_unstuff(piece) for piece in pieces]
         return [frame[:-2] for frame in frames if frame is not None
-                and _MIN_FRAME_BYTES <= len(frame) <= MAX_FRAME_BYTES and crc16(frame) == 0]
+                and _MIN_FRAME_BYTES <= len(frame) <= self._most and crc16(frame) == 0]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -12,12 +12,12 @@ __all__ = ["COUNT_ADDRESS", "SEQUENCE_ADDRESS", "TAIL_ADDRESS", "FrameReceiver",
 
 _END, _ESC, _ESC_END, _ESC_ESC = 0xC0, 0xDB, 0xDC, 0xDD
 _CRC_INIT = 0xFFFF
-COUNT_ADDRESS = 253
-"""Where a received frame keeps its length without the CRC [byte]."""
-SEQUENCE_ADDRESS = 254
-"""Where a received frame keeps its sequence number; the opcode follows, the payload is at 0."""
-TAIL_ADDRESS = 244
-"""Start of the part of a reply slot that holds replies which are not kept."""
+COUNT_ADDRESS = -3
+"""Where a received frame keeps its length without the CRC, from the end of its buffer [byte]."""
+SEQUENCE_ADDRESS = -2
+"""Where it keeps its sequence number; the opcode follows, the payload is at 0."""
+TAIL_ADDRESS = -12
+"""Start of the part of a reply slot that holds replies which are not kept, from its end."""
 
 
 def crc_step(crc: Value, byte: Value) -> Value:
@@ -28,11 +28,18 @@ def crc_step(crc: Value, byte: Value) -> Value:
 
 
 class FrameReceiver(wiring.Component):
-    """Unstuff frames, check them and offer the intact ones, whole, from one of two buffers.
+    """Unstuff frames, check them and offer the intact ones, whole, from one of its buffers.
 
     One byte per cycle while a buffer is free. Frames that are too short (below 4 bytes), too long
-    (above 256), badly escaped or fail the CRC leave no trace. A frame is offered one cycle after
-    its closing END. Golden: :class:`lamina.models.link.framing.FrameDecoder`.
+    (above ``size``), badly escaped or fail the CRC leave no trace. A frame is offered one cycle
+    after its closing END. Golden: :class:`lamina.models.link.framing.FrameDecoder`.
+
+    Parameters
+    ----------
+    size : int
+        Bytes of the longest frame, a power of two, 16..256.
+    buffers : int
+        1 or 2; with 2 a frame may come in while another one is offered.
 
     Members
     -------
@@ -40,7 +47,7 @@ class FrameReceiver(wiring.Component):
         Bytes of the line; waits while both buffers are full.
     valid : Out(1)
         A frame is offered until ``release_stb``.
-    address : In(8)
+    address : In(log2(size))
         Byte of the offered frame: payload from 0, ``COUNT_ADDRESS``, ``SEQUENCE_ADDRESS`` (the
         opcode follows).
     data : Out(8)
@@ -49,21 +56,24 @@ class FrameReceiver(wiring.Component):
         The offered frame is done with; only while ``valid``.
     """
 
-    def __init__(self):
+    def __init__(self, size: int = 256, buffers: int = 2):
+        self._size, self._buffers = size, buffers
+        self._bits = (size - 1).bit_length()
         super().__init__({
             "i": In(stream.Signature(8)),
             "valid": Out(1),
-            "address": In(8),
+            "address": In(self._bits),
             "data": Out(8),
             "release_stb": In(1),
         })
 
     def elaborate(self, platform):
         m = Module()
-        write_id = Signal()
-        read_id = Signal()
-        full = Signal(2)
-        count = Signal(9, init=-2 & 0x1FF)
+        bits = self._bits
+        write_id = Signal(range(self._buffers))
+        read_id = Signal(range(self._buffers))
+        full = Signal(self._buffers)
+        count = Signal(bits + 1, init=SEQUENCE_ADDRESS % (2 * self._size))
         crc = Signal(16, init=_CRC_INIT)
         escaped = Signal()
         bad = Signal()
@@ -78,10 +88,10 @@ class FrameReceiver(wiring.Component):
             byte.eq(Mux(escaped, Mux(raw[0], _ESC, _END), raw)),
             self.valid.eq(full.bit_select(read_id, 1)),
         ]
-        self._memory(m, Cat(Mux(ends, COUNT_ADDRESS, count[:8]), write_id),
-                     Mux(ends, count[:8], byte), taken, Cat(self.address, read_id))
+        self._memory(m, Cat(Mux(ends, COUNT_ADDRESS % self._size, count[:bits]), write_id),
+                     Mux(ends, count[:bits], byte), taken, Cat(self.address, read_id))
 
-        good = ~bad & ~escaped & ~count[8] & count[1:8].any() & (crc == 0)
+        good = ~bad & ~escaped & ~count[bits] & count[1:bits].any() & (crc == 0)
         with m.If(taken & ends):
             m.d.sync += [count.eq(count.init), crc.eq(crc.init), escaped.eq(0), bad.eq(0)]
             with m.If(good):
@@ -91,14 +101,14 @@ class FrameReceiver(wiring.Component):
         with m.Elif(taken):
             broken = escaped & (raw != _ESC_END) & (raw != _ESC_ESC)
             m.d.sync += [escaped.eq(0), count.eq(count + 1), crc.eq(crc_step(crc, byte)),
-                         bad.eq(bad | broken | (count == SEQUENCE_ADDRESS))]
+                         bad.eq(bad | broken | (count == SEQUENCE_ADDRESS % self._size))]
         with m.If(self.release_stb):
             m.d.sync += [full.bit_select(read_id, 1).eq(0), read_id.eq(~read_id)]
         return m
 
     def _memory(self, m, write_address, write_data, write_enable, read_address):
-        m.submodules.memory = memory = Memory(shape=8, depth=512, init=[],
-                                              attrs={"no_rw_check": 1})
+        m.submodules.memory = memory = Memory(shape=8, depth=self._buffers * self._size,
+                                              init=[], attrs={"no_rw_check": 1})
         write, read = memory.write_port(), memory.read_port()
         m.d.comb += [
             write.addr.eq(write_address), write.data.eq(write_data), write.en.eq(write_enable),
@@ -107,51 +117,60 @@ class FrameReceiver(wiring.Component):
 
 
 class FrameSender(wiring.Component):
-    """Keep four reply slots; send one as a frame, with its CRC, stuffed.
+    """Keep replies in slots; send one as a frame, with its CRC, stuffed.
 
     A reply lies in its slot at address 0, or at ``TAIL_ADDRESS`` if it is not kept: first the
     address behind its last byte, then its bytes. Two cycles per byte, three if it is escaped, 8
     more per frame. Golden: :func:`lamina.models.link.framing.encode_frame`.
 
+    Parameters
+    ----------
+    size : int
+        Bytes of a slot, a power of two, 32..256.
+    slots : int
+        1, 2 or 4.
+
     Members
     -------
     write : In(1)
         Store ``data`` at ``address``.
-    address : In(10)
-        Slot in the upper two bits.
+    address : In(log2(slots * size))
+        Slot in the upper bits.
     data : In(8)
     start_stb : In(1)
         Send a reply; only while not ``busy``.
-    slot : In(2)
+    slot : In(log2(slots))
     tail : In(1)
         The reply lies at ``TAIL_ADDRESS``.
     busy : Out(1)
         A reply is being sent; its slot must not be written.
-    busy_slot : Out(2)
+    busy_slot : Out(log2(slots))
     o : Out(stream of 8 bit)
         Bytes of the line.
     """
 
-    def __init__(self):
+    def __init__(self, size: int = 256, slots: int = 4):
+        self._size, self._slots = size, slots
+        self._bits = (size - 1).bit_length()
         super().__init__({
             "write": In(1),
-            "address": In(10),
+            "address": In((size * slots - 1).bit_length()),
             "data": In(8),
             "start_stb": In(1),
-            "slot": In(2),
+            "slot": In(range(slots)),
             "tail": In(1),
             "busy": Out(1),
-            "busy_slot": Out(2),
+            "busy_slot": Out(range(slots)),
             "o": Out(stream.Signature(8)),
         })
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.memory = memory = Memory(shape=8, depth=1024, init=[],
-                                              attrs={"no_rw_check": 1})
+        m.submodules.memory = memory = Memory(shape=8, depth=self._slots * self._size,
+                                              init=[], attrs={"no_rw_check": 1})
         write, read = memory.write_port(), memory.read_port()
-        place = Signal(8)
-        end = Signal(8)
+        place = Signal(self._bits)
+        end = Signal(self._bits)
         m.d.comb += [
             write.addr.eq(self.address), write.data.eq(self.data), write.en.eq(self.write),
             read.addr.eq(Cat(place, self.busy_slot)),
@@ -185,7 +204,7 @@ class FrameSender(wiring.Component):
         with m.FSM() as fsm:
             m.d.comb += self.busy.eq(~fsm.ongoing("IDLE"))
             with m.State("IDLE"):
-                m.d.sync += [place.eq(Mux(self.tail, TAIL_ADDRESS, 0)), fetched.eq(0),
+                m.d.sync += [place.eq(Mux(self.tail, TAIL_ADDRESS % self._size, 0)), fetched.eq(0),
                              self.busy_slot.eq(self.slot), crc.eq(crc.init), summing.eq(0)]
                 with m.If(self.start_stb):
                     m.next = "BEGIN"

@@ -26,8 +26,6 @@ from lamina.rtl.streams import event_layout, output_layout, request_layout
 
 __all__ = ["HostLink", "OutputBuffer"]
 
-_WINDOW = 4
-_MOST_WORDS = 120
 _HELLO_BYTES, _STATUS_BYTES = 6, 3
 
 
@@ -77,12 +75,17 @@ class OutputBuffer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.memory = memory = Memory(shape=16, depth=self._depth, init=[],
-                                              attrs={"no_rw_check": 1})
+        event = self.i.payload
+        unused = 14 - len(event.neuron)
+        kept = 0 if getattr(platform, "exact_size", False) else unused
+        m.submodules.memory = memory = Memory(shape=16 - unused + kept, depth=self._depth,
+                                              init=[], attrs={"no_rw_check": 1})
         write, read = memory.write_port(), memory.read_port()
+        word = read.data
+        if kept < unused:
+            word = Cat(word[:-2], Const(0, unused), word[-2:])
         head = Signal.like(self.level)
         tail = Signal.like(self.level)
-        event = self.i.payload
         empty = Signal(name="empty_now")
         following = Signal.like(head)
         behind = tail ^ self._depth
@@ -91,8 +94,8 @@ class OutputBuffer(wiring.Component):
             empty.eq(head == tail),
             self.i.ready.eq(~self.full & ~self.hold),
             write.addr.eq(head), write.en.eq(self.i.valid & self.i.ready),
-            write.data.eq(Cat(event.neuron, Const(0, 14 - len(event.neuron)), event.kind)),
-            read.addr.eq(tail), self.data.eq(read.data),
+            write.data.eq(Cat(event.neuron, Const(0, kept), event.kind)),
+            read.addr.eq(tail), self.data.eq(word),
         ]
         m.d.sync += [head.eq(head + write.en), tail.eq(tail + self.take_stb),
                      self.level.eq(head - tail),
@@ -135,6 +138,9 @@ class HostLink(wiring.Component):
         if not isinstance(config, HardwareConfig):
             raise TypeError(f"config must be a HardwareConfig, not {config!r}")
         self._config = config
+        self._count_address, self._sequence_address = (
+            address % (config.payload_bytes + 4) for address in (COUNT_ADDRESS, SEQUENCE_ADDRESS))
+        self._tail_address = TAIL_ADDRESS % config.reply_bytes
         super().__init__({
             "rx": In(stream.Signature(8)),
             "tx": Out(stream.Signature(8)),
@@ -149,8 +155,10 @@ class HostLink(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.receiver = self._receiver = receiver = FrameReceiver()
-        m.submodules.sender = self._sender = sender = FrameSender()
+        m.submodules.receiver = self._receiver = receiver = FrameReceiver(
+            self._config.payload_bytes + 4, min(2, self._config.window))
+        m.submodules.sender = self._sender = sender = FrameSender(
+            self._config.reply_bytes, self._config.window)
         m.submodules.buffer = self._buffer = buffer = OutputBuffer(self._config)
         connect(m, flipped(self.rx), receiver.i)
         connect(m, sender.o, flipped(self.tx))
@@ -159,7 +167,7 @@ class HostLink(wiring.Component):
         self._byte = receiver.data
         self._fetched = Signal()
         self._step = Signal()
-        self._place = Signal(8, init=COUNT_ADDRESS)
+        self._place = Signal.like(receiver.address, init=self._count_address)
         self._left = Signal(8)
         self._opcode = Signal(3)
         self._first = Signal(4)
@@ -169,11 +177,11 @@ class HostLink(wiring.Component):
         self._known = Signal()
         self._wrong = Signal()
         self._expected = Signal(8)
-        self._kept = Signal(range(_WINDOW + 1))
+        self._kept = Signal(range(self._config.window + 1))
         self._status = Signal(LinkStatus)
-        self._slot = Signal(2)
+        self._slot = Signal.like(sender.slot)
         self._tail = Signal()
-        self._end = Signal(8)
+        self._end = Signal(range(self._config.reply_bytes))
         self._stored = Signal()
         self._asked = Signal()
         m.d.comb += receiver.address.eq(self._place)
@@ -247,7 +255,8 @@ class HostLink(wiring.Component):
     def _select_fact(self, m, fact):
         """What answers HELLO, STATUS and a wrong number, by its place in the reply."""
         level, place = self._buffer.level, self._end[:3]
-        hello = (PROTOCOL_VERSION, *self._config.fingerprint.to_bytes(4, "little"), _WINDOW)
+        hello = (PROTOCOL_VERSION, *self._config.fingerprint.to_bytes(4, "little"),
+                 self._config.window)
         with m.If(self._status == LinkStatus.SEQUENCE):
             m.d.comb += fact.eq(self._expected)
         with m.Elif(self._tail):
@@ -301,7 +310,7 @@ class HostLink(wiring.Component):
         m.d.sync += self._wrong.eq(self._wrong | wrong)
         with m.If((self._opcode == Opcode.OUTPUT) | self._place[2]):
             m.d.comb += [self._load.eq(1), wrong.eq(
-                (self._left != 1) | (byte == 0) | (byte > _MOST_WORDS))]
+                (self._left != 1) | (byte == 0) | (byte > self._config.reply_words))]
             m.next = "DECIDE"
         with m.Else(), m.Switch(self._place[:2]):
             with m.Case(0):
@@ -411,18 +420,18 @@ class HostLink(wiring.Component):
         """Number, opcode and status; the number is used up unless it is BUSY."""
         sender, byte = self._sender, self._byte
         with m.State("REPLY"):
-            m.d.sync += [self._place.eq(SEQUENCE_ADDRESS), self._fetched.eq(0),
-                         self._end.eq(Mux(self._tail, TAIL_ADDRESS + 1, 1))]
+            m.d.sync += [self._place.eq(self._sequence_address), self._fetched.eq(0),
+                         self._end.eq(Mux(self._tail, self._tail_address + 1, 1))]
             with m.If(~sender.busy | (sender.busy_slot != self._slot)):
                 m.next = "PREFACE"
         with m.State("PREFACE"), m.If(self._fetched):
-            m.d.sync += [self._place.eq(SEQUENCE_ADDRESS + 1), self._fetched.eq(self._end[1])]
+            m.d.sync += [self._place.eq(self._sequence_address + 1), self._fetched.eq(self._end[1])]
             m.d.comb += self._stored.eq(1)
             with m.If(self._end[0] & self._end[1]):
                 self._begin_payload(m)
             with m.Elif(self._end[0] & self._fresh & (self._status != LinkStatus.BUSY)):
                 m.d.sync += [self._expected.eq(byte + 1),
-                             self._kept.eq(Mux(self._tail, 0, self._kept + ~self._kept[2]))]
+                             self._kept.eq(Mux(self._tail, 0, self._kept + ~self._kept[-1]))]
 
     def _begin_payload(self, m):
         m.next = "END"
@@ -464,7 +473,7 @@ class HostLink(wiring.Component):
                              self._less.eq(buffer.available)]
         with m.State("FACTS"):
             m.d.comb += [buffer.hold.eq(1), self._stored.eq(1)]
-            last = Mux(self._tail, (TAIL_ADDRESS + 3 + _HELLO_BYTES) % 8, 3 + _STATUS_BYTES)
+            last = Mux(self._tail, (self._tail_address + 3 + _HELLO_BYTES) % 8, 3 + _STATUS_BYTES)
             with m.If((self._status == LinkStatus.SEQUENCE) | (self._end[:3] == last)):
                 m.next = "END"
 
@@ -472,7 +481,7 @@ class HostLink(wiring.Component):
         sender = self._sender
         with m.State("END"):
             m.d.comb += [sender.write.eq(1),
-                         sender.address[:8].eq(Mux(self._tail, TAIL_ADDRESS, 0))]
+                         sender.address[:len(self._end)].eq(Mux(self._tail, self._tail_address, 0))]
             self._release(m)
         with m.State("SEND"), m.If(~sender.busy):
             m.d.comb += sender.start_stb.eq(1)
@@ -481,5 +490,5 @@ class HostLink(wiring.Component):
     def _release(self, m):
         """Let go of the request and have its reply sent."""
         m.d.comb += self._receiver.release_stb.eq(1)
-        m.d.sync += self._place.eq(COUNT_ADDRESS)
+        m.d.sync += self._place.eq(self._count_address)
         m.next = "SEND"

@@ -11,11 +11,11 @@ from lamina.tb.runner import run_bench
 BENCH = "lamina.tb.bench_link_framing"
 MUTANTS = {
     "takes any CRC": (" & (crc == 0)", ""),
-    "takes long frames": (" | (count == SEQUENCE_ADDRESS)", ""),
+    "takes long frames": (" | (count == SEQUENCE_ADDRESS % self._size)", ""),
     "takes an escaped END": ("~bad & ~escaped &", "~bad &"),
     "sends half a CRC": ("with m.If(last):", "with m.If(1):"),
     "escapes all alike": ("Mux(byte[0], _ESC_ESC, _ESC_END)", "_ESC_END"),
-    "sends the kept reply only": ("Mux(self.tail, TAIL_ADDRESS, 0)", "0"),
+    "sends the kept reply only": ("Mux(self.tail, TAIL_ADDRESS % self._size, 0)", "0"),
 }
 
 

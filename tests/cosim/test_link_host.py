@@ -12,6 +12,11 @@ CONFIGS = {
                             layers=3, acc_bits=20, output_words=64),
     "wide": HardwareConfig(lanes=8, tiers=(4, 4), weight_words=256, axons=64, groups=4,
                            state_bits=20, decay_bits=16, acc_bits=26, output_words=256),
+    "pair": HardwareConfig(lanes=4, tiers=(4, 4), weight_words=64, axons=32, groups=4,
+                           acc_bits=20, output_words=64, payload_bytes=28, window=2),
+    "least": HardwareConfig(lanes=4, tiers=(4,), weight_words=64, axons=16, groups=4, layers=2,
+                            decay_bits=4, state_bits=8, acc_bits=20, output_words=16,
+                            payload_bytes=12, window=1),
 }
 MUTANTS = {
     "keeps three replies": ("(age <= self._kept)", "(age <= 3)"),
@@ -34,7 +39,8 @@ def bench(module, config, verilog, build_dir):
               environment={"LAMINA_CONFIG": config.to_json()})
 
 
-@pytest.mark.parametrize("shape", ["small", pytest.param("wide", marks=pytest.mark.long)])
+@pytest.mark.parametrize("shape", ["small", "least", *[
+    pytest.param(shape, marks=pytest.mark.long) for shape in ("wide", "pair")]])
 def test_host(shape, verilog, build_dir):
     bench(host, CONFIGS[shape], verilog, build_dir)
 

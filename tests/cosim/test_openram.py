@@ -1,4 +1,4 @@
-"""Memories of an ASIC against an array: layouts of macros, gated flip-flops, and mutants."""
+"""Memories of an ASIC against an array: macros, gated flip-flops, latches, and mutants."""
 
 import json
 import pathlib
@@ -15,7 +15,7 @@ from lamina.flows.errors import UserError
 from lamina.flows.sky130.cells import cell_models
 from lamina.flows.sky130.liberty import read_cells
 from lamina.flows.sky130.pdk import find_library
-from lamina.rtl import openram
+from lamina.rtl import latches, openram
 from lamina.tb.runner import run_bench
 
 MACROS = pathlib.Path(lamina.tb.__file__).with_name("sky130_sram.v")
@@ -45,6 +45,22 @@ MUTANTS = {
                                  "with m.If(1):\n                m.d.sync += Value.cast"),
 }
 
+LATCH_SHAPES = {
+    "latches": (64, 12, 1),
+    "latches in parts": (32, 16, 4),
+    "words that are no power of two": (20, 9, 3),
+    "few words": (4, 6, 1),
+}
+LATCH_MUTANTS = {
+    "opens the word before": ("here = write.addr == number", "here = write.addr == number + 1"),
+    "opens all parts": ("chosen = here & enable if", "chosen = here if"),
+    "does not hold what is written": ("LATCH, i_D=held[bit]",
+                                      "LATCH, i_D=Value.cast(write.data)[bit]"),
+    "holds nothing new": ("with m.If(write.en.any()):", "with m.If(write.en.all()):"),
+    "reads without being asked": ("with m.If(read.en):", "with m.If(1):"),
+    "swaps two words": ("(address == number)", "(address == number ^ 1)"),
+}
+
 
 class Held(wiring.Component):
     """A memory with its ports outside."""
@@ -71,7 +87,7 @@ class Held(wiring.Component):
 def bench(tmp_path, build_dir):
     """Function ``(platform, shape)`` that runs the bench on a memory."""
     try:
-        cells = read_cells(find_library(), [openram.CLOCK_GATE])
+        cells = read_cells(find_library(), [openram.CLOCK_GATE, latches.LATCH])
     except UserError as error:
         pytest.skip(str(error))
 
@@ -101,3 +117,15 @@ def test_mutants_die(name, bench, mutant, killed):
              "banks of flip-flops" if "bank" in name or "none" in name else "two words in a line")
     with killed:
         bench(mutant(openram, *MUTANTS[name]).OpenRam(), SHAPES[shape])
+
+
+@pytest.mark.parametrize("shape", LATCH_SHAPES)
+def test_latches(shape, bench):
+    bench(latches.Latches(), LATCH_SHAPES[shape])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", LATCH_MUTANTS)
+def test_latch_mutants_die(name, bench, mutant, killed):
+    with killed:
+        bench(mutant(latches, *LATCH_MUTANTS[name]).Latches(), LATCH_SHAPES["latches in parts"])

@@ -25,7 +25,7 @@ def test_flip_flops_and_clock_gates(sequential):
     text = cell_models(read_cells(sequential, ["toy_ff", "toy_gate"]))
     assert "    always @(posedge CLK) IQ <= D;\n    assign Q = IQ;\n" in text
     assert ("module toy_gate (input wire CLK, input wire GATE, output wire GCLK);\n"
-            "    reg open;\n    always_latch if (!CLK) open = GATE;\n"
+            "    reg open;\n    always @* if (!CLK) open = GATE;\n"
             "    assign GCLK = CLK & open;\n" in text)
 
 
