@@ -35,6 +35,8 @@ def _caravel(job: Job, program: Program, out: pathlib.Path) -> dict:
 
 PLACES: dict[str, Callable[[Job, Program, pathlib.Path], dict]] = {"caravel": _caravel}
 """Writes the repository of each shuttle: of a job, its program and the folder."""
+_OWN_WAY = "tinytapeout"
+"""Made by :mod:`lamina.flows.tapeout.tinytapeout`, whose core is no target's."""
 _LAYOUTS = {"caravel": "openlane/user_project_wrapper/config.json"}
 
 
@@ -47,7 +49,7 @@ def options_for(options: Options, place: str) -> Options:
         If the place is unknown, or is none of the target.
     """
     if place not in PLACES:
-        raise UserError(f"place must be one of {', '.join(PLACES)}, not {place}")
+        raise UserError(f"place must be one of {', '.join((*PLACES, _OWN_WAY))}, not {place}")
     if options.target not in (None, _PROCESS):
         raise UserError(f"--target: {place} is made in {_PROCESS}, not {options.target}")
     return dataclasses.replace(options, target=_PROCESS, samples=options.samples or _SAMPLES)
