@@ -162,7 +162,7 @@ def test_the_command(tmp_path, capsys):
     assert main(["tapeout", "moon", str(out)]) == 2
     assert main(["tapeout", "caravel", str(out), "--target", "ulx3s"]) == 2
     assert capsys.readouterr().err.splitlines() == [
-        "lamina: place must be one of caravel, not moon",
+        "lamina: place must be one of caravel, tinytapeout, not moon",
         "lamina: --target: caravel is made in sky130, not ulx3s"]
     assert (design["name"], design["weight_words"]) == ("digits", 160)
     if shutil.which("openroad") is None:
