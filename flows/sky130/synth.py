@@ -36,20 +36,31 @@ _GATED_BITS = 4
 """Flip-flops that a clock gate is worth: below, a multiplexer holds them."""
 _UNUSED = ("*lpflow_*", "*probe*", "*_0")
 _TIE = "sky130_fd_sc_hd__conb_1"
-_ABC = f"""strash
+_SIZED = f"""&nf {{D}}
+&put
+buffer -N {_FAN_OUT}
+upsize {{D}}
+dnsize {{D}}
+"""
+_FAST = f"""strash
 &get -n
 &fraig -x
 &put
 scorr
 balance
 &get -n
-&nf {{D}}
+{_SIZED}"""
+_SMALL = f"""strash
+&get -n
+&fraig -x
 &put
-buffer -N {_FAN_OUT}
-upsize {{D}}
-dnsize {{D}}
-"""
-"""What restructures for area (dc2, dch) would make ripples of the carry trees: 2.4 ns more."""
+scorr
+dc2
+strash
+&get -n
+&dch -f
+{_SIZED}"""
+"""What restructures for area (dc2, dch) makes ripples of trees of carries: 2.4 ns in the lanes."""
 _ARITHMETIC = "-booth -extra-map +/choices/sklansky.v"
 """Multipliers and carries of logarithmic depth: ripples were 1.5 ns too slow."""
 _CONSTRAINTS = "set_driving_cell sky130_fd_sc_hd__buf_2\nset_load 10.0\n"
@@ -120,13 +131,14 @@ def synthesise_device(config: HardwareConfig, out: pathlib.Path, *, native: bool
     return synthesise_module(device, name, out, native=native, notice=notice)
 
 
-def synthesise_module(verilog: str, name: str, out: pathlib.Path, *, native: bool = False,
-                      notice: tools.Notice | None = None) -> Synthesis:
+def synthesise_module(verilog: str, name: str, out: pathlib.Path, *, small: bool = False,
+                      native: bool = False, notice: tools.Notice | None = None) -> Synthesis:
     """Map module `name` of `verilog`, and what is in it, as :func:`synthesise_device` does.
 
-    Where OpenSTA is installed, signals that would change too early after the edge of the clock get
-    delay cells: the netlist depends on whether it is there. What lies in `out` from an earlier call
-    with the same Verilog, commands and tools is kept.
+    Mapped for speed, or where that does not count for a `small` area. Where OpenSTA is installed,
+    signals that would change too early after the edge of the clock get delay cells: the netlist
+    depends on whether it is there. What lies in `out` from an earlier call with the same Verilog,
+    commands and tools is kept.
 
     Raises
     ------
@@ -134,7 +146,7 @@ def synthesise_module(verilog: str, name: str, out: pathlib.Path, *, native: boo
         If the process kit or Yosys is missing, or a tool fails.
     """
     library, macros = find_library(), find_macros()
-    inputs = _inputs(verilog, name, native)
+    inputs = _inputs(verilog, name, small, native)
     if all((out / file).is_file() and (out / file).read_text() == text
            for file, text in inputs.items()):
         return Synthesis(folder=out, top=name)
@@ -159,16 +171,16 @@ def synthesise_module(verilog: str, name: str, out: pathlib.Path, *, native: boo
     return Synthesis(folder=out, top=name)
 
 
-def _inputs(verilog: str, name: str, native: bool) -> dict[str, str]:
+def _inputs(verilog: str, name: str, small: bool, native: bool) -> dict[str, str]:
     """Files that decide what comes out, by name."""
     made_by = {"yosys": tools.version("yosys", native=native), "opensta": sta_version(),
                "library": hashlib.sha256(find_library(SLOW).read_bytes()).hexdigest()}
-    commands = _script(name, list(find_macros())).replace("; ", "\n")
-    return {"device.v": verilog, "map.abc": _ABC, "map.constr": _CONSTRAINTS,
+    commands = _script(name, list(find_macros()), small).replace("; ", "\n")
+    return {"device.v": verilog, "map.abc": _SMALL if small else _FAST, "map.constr": _CONSTRAINTS,
             "map.ys": f"{commands}\n", "tools.json": f"{json.dumps(made_by, indent=1)}\n"}
 
 
-def _script(top: str, macros: list[str]) -> str:
+def _script(top: str, macros: list[str], small: bool) -> str:
     """Yosys commands: map block by block, then read what came out and make it flat.
 
     Names that Yosys made up are numbered as it writes Verilog; read back they are names, of nets
@@ -179,7 +191,7 @@ def _script(top: str, macros: list[str]) -> str:
     budget = round(1e6 / CLOCK_MHZ - 1e3 * _RESERVED_NS)
     return "; ".join([
         libraries, "read_verilog device.v", f"hierarchy -top {top}", "proc",
-        "setattr -unset init", f"synth {_ARITHMETIC} -noabc -hieropt -top {top}",
+        "setattr -unset init", f"synth {'' if small else _ARITHMETIC} -noabc -hieropt -top {top}",
         "dfflegalize -cell $_DFF_P_ x -cell $_DFFE_PP_ x", "opt_clean",
         f"clockgate -liberty cells.lib -min_net_size {_GATED_BITS}",
         "dfflegalize -cell $_DFF_P_ x", "dfflibmap -liberty cells.lib",

@@ -164,8 +164,8 @@ def measured(verilog: str, top: str, folder: pathlib.Path, *, native: bool = Fal
         If the process kit or Yosys is missing, or Yosys fails.
     """
     with tempfile.TemporaryDirectory(prefix=".synthesis-", dir=folder) as work:
-        mapped = synthesise_module(verilog, top, pathlib.Path(work) / "synth", native=native,
-                                   notice=notice)
+        mapped = synthesise_module(verilog, top, pathlib.Path(work) / "synth", small=True,
+                                   native=native, notice=notice)
         kinds = [cell["type"] for cell in mapped.module()["cells"].values()]
     cells = read_cells(find_library(), sorted(set(kinds)))
     found = [cells[kind] for kind in kinds]
