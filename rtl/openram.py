@@ -48,6 +48,8 @@ BIT_AREA = 30.0
 """Of a clock-gated flip-flop and its share of the read multiplexer [um2]."""
 _MACRO_BYTES = 4
 _BANK_WORDS = 32
+_WIDE_BITS = 32
+"""From here on a register behind a memory stands still unless what it holds may change."""
 _GROUP_ROWS = 8
 
 
@@ -172,8 +174,12 @@ class GatedMemory(Elaboratable):
                 words.read_port(domain="comb", data=word, en=Const(1), transparent_for=(),
                                 addr=read.addr[:place_bits] & here.replicate(place_bits))
                 outputs.append(word & here.replicate(self._width))
-        for read, outputs in zip(self._memory.read_ports, found, strict=True):
-            with m.If(read.en):
+        for number, (read, outputs) in enumerate(zip(self._memory.read_ports, found, strict=True)):
+            reading = read.en
+            if self._width >= _WIDE_BITS:
+                reading = _changing(m, f"port_{number}", read.en, read.addr,
+                                    self._write.en.any(), self._write.addr)
+            with m.If(reading):
                 m.d.sync += Value.cast(read.data).eq(functools.reduce(operator.or_, outputs))
         return m
 
@@ -219,7 +225,7 @@ class MacroMemory(Elaboratable):
         layout, read, write = self.layout, self._read, self._write
         offset_bits = (layout.pack - 1).bit_length()
         line, written = read.addr[offset_bits:], write.addr[offset_bits:]
-        reading = self._reading(m, line, written)
+        reading = _changing(m, "line", read.en, line, write.en.any(), written)
         writing = self._rows(m, "write", write.en.any(), written)
         fetching = self._rows(m, "read", reading, line)
         mask, data = self._bytes(write.addr[:offset_bits])
@@ -238,17 +244,6 @@ class MacroMemory(Elaboratable):
             lines.append(Cat(*words))
         self._deliver(m, lines, line, reading)
         return m
-
-    def _reading(self, m, line, written):
-        """Whether the macros are to be read: another line, or one that was written since."""
-        last, stale = Signal.like(line, name="last_line"), Signal(init=1)
-        reading, held = Signal(), Signal.like(line, name="held_line")
-        m.d.comb += [reading.eq(self._read.en & (stale | (line != last))),
-                     held.eq(Mux(reading, line, last))]
-        m.d.sync += stale.eq((stale & ~reading) | (self._write.en.any() & (written == held)))
-        with m.If(reading):
-            m.d.sync += last.eq(line)
-        return reading
 
     def _rows(self, m, name, enable, line):
         """Clock and address of every row of macros."""
@@ -303,6 +298,19 @@ class MacroMemory(Elaboratable):
         parts = [found[8 * layout.part_bytes * part:][:layout.part_bits]
                  for part in range(layout.parts)]
         m.d.comb += Value.cast(read.data).eq(Cat(*parts))
+
+
+def _changing(m: Module, name: str, enable: Value, place: Value, writing: Value, written: Value
+              ) -> Signal:
+    """Whether a read may bring something new: another place, or one that was written since."""
+    last, held = Signal.like(place, name=f"last_{name}"), Signal.like(place, name=f"held_{name}")
+    stale, reading = Signal(init=1, name=f"stale_{name}"), Signal(name=f"reading_{name}")
+    m.d.comb += [reading.eq(enable & (stale | (place != last))),
+                 held.eq(Mux(reading, place, last))]
+    m.d.sync += stale.eq((stale & ~reading) | (writing & (written == held)))
+    with m.If(reading):
+        m.d.sync += last.eq(place)
+    return reading
 
 
 def gated(m: Module, name: str, clock: Value, enable: Value) -> Signal:

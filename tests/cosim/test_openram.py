@@ -28,6 +28,7 @@ SHAPES = {
     "one bank of flip-flops": (20, 12, 1),
     "flip-flops in parts": (32, 16, 4),
     "banks of flip-flops": (80, 12, 2),
+    "wide flip-flops": (40, 48, 2),
 }
 MUTANTS = {
     "a written line is not read again": ("stale.eq((stale & ~reading)", "stale.eq((0 & ~reading)"),
@@ -41,8 +42,9 @@ MUTANTS = {
         "write.en.any() & (write.addr[offset_bits:] == bank)", "write.en.any()"),
     "words of all banks": ("outputs.append(word & here.replicate(self._width))",
                            "outputs.append(word)"),
-    "words while none is read": ("with m.If(read.en):\n                m.d.sync += Value.cast",
-                                 "with m.If(1):\n                m.d.sync += Value.cast"),
+    "a wide written word is not read again": ("| (writing & (written == held))", "| 0"),
+    "words while none is read": ("            reading = read.en\n",
+                                 "            reading = Const(1)\n"),
 }
 
 LATCH_SHAPES = {
@@ -114,6 +116,7 @@ def test_memories(shape, bench):
 @pytest.mark.parametrize("name", MUTANTS)
 def test_mutants_die(name, bench, mutant, killed):
     shape = ("rows in two groups" if "row" in name else
+             "wide flip-flops" if "wide" in name else
              "banks of flip-flops" if "bank" in name or "none" in name else "two words in a line")
     with killed:
         bench(mutant(openram, *MUTANTS[name]).OpenRam(), SHAPES[shape])

@@ -17,7 +17,9 @@ from lamina.flows.sky130.timing import find_sta
 from lamina.models.config import HardwareConfig
 from lamina.models.program import Program
 
-SAMPLES = 2
+SAMPLES = 3
+NETWORK = ["examples/digits4x4.nir", "--data", "examples/digits4x4.npz", "--weight-bits", "4"]
+"""Of 16-16-10: the digits at 4 x 4 pixels."""
 
 
 def energy_of(**changes):
@@ -95,8 +97,8 @@ def digits(tmp_path_factory):
     if find_sta() is None:
         pytest.skip("OpenSTA is not installed")
     out = tmp_path_factory.mktemp("chip") / "digits"
-    status = cli.main(["flow", "examples/digits.nir", "--target", "sky130", "--data", "digits",
-                       "--samples", str(SAMPLES), "-o", str(out)])
+    status = cli.main(["flow", *NETWORK, "--target", "sky130", "--samples", str(SAMPLES),
+                       "-o", str(out)])
     assert status == 0
     return out
 
@@ -106,7 +108,7 @@ def test_the_whole_flow(kit, digits):
     synth, energy = report["synth"], report["energy"]
     gates = synth["gates"]
     assert (gates["samples"], gates["mismatches"]) == (SAMPLES, 0)
-    assert gates["events_compared"] > 50 and gates["membranes_compared"] > 100
+    assert gates["events_compared"] > 50 and gates["membranes_compared"] == 26 * SAMPLES
     assert [timing["corner"] for timing in synth["timing"]] == list(CORNERS)
     assert synth["fmax_mhz"] >= synth["clock_mhz"] and synth["bitstream"] is None
     assert synth["timing"][-1]["hold_slack_ns"] >= 0
@@ -129,7 +131,7 @@ def test_from_unknown_contents(kit, digits, tmp_path):
         spikes = kept["sample"][None]
     found = simulate_from_unknown(program, config, spikes, mapped(digits / "synth", config),
                                   tmp_path / "four_state")
-    assert found["samples"] == 1 and found["bytes_compared"] > 1000
+    assert found["samples"] == 1 and found["bytes_compared"] > 500
 
 
 def test_a_device_that_answers_otherwise_is_caught(kit, digits, tmp_path):
