@@ -26,5 +26,5 @@ def test_commands_of_the_readme_exist():
     readme = (ROOT / "README.md").read_text()
     shown = set(re.findall(r"^lamina (\w+)", readme, flags=re.MULTILINE))
     assert {"flow", "compile", "verify", "run", "doctor"} <= shown
-    assert shown <= {"check", "flow", "run", "compile", "generate", "verify", "synth", "report", "doctor",
-                     "tapeout", "undervolt"}
+    assert shown <= {"check", "flow", "run", "compile", "generate", "verify", "synth", "report",
+                     "doctor", "tapeout", "undervolt"}
